@@ -1,0 +1,75 @@
+"""Every error that labelmill raises on purpose, as one tree.
+
+    LabelmillError
+        ConfigError             the job file or the command line is wrong; the user edits it
+        InputError              the source is not what the job says; the user fixes the data or the job
+        ModelError              the checkpoint cannot be used; the user picks another or fixes its files
+        EngineError             a model runtime failed on this device
+            OutOfMemory         the microbatch was too large; the stage halves it and goes on
+        StorageError            a disk or network failed after retries; running again may help
+        LedgerError             the output directory holds something we must not touch
+            FingerprintChanged  the run there was started with other settings
+            CorruptRun          a part or a receipt there is not what was recorded
+        UnfinishedRun           stopped before the end; running the same command again goes on
+
+A message says what is wrong, where, what was found, what was expected, and what to do, in one or two
+ASCII sentences with values in `repr`. `exit_code` is the status that the command ends with.
+"""
+
+
+class LabelmillError(Exception):
+    """Base of the tree; `exit_code` is the process status the command ends with."""
+
+    exit_code = 1
+
+
+class ConfigError(LabelmillError):
+    """The job file or the command line is wrong."""
+
+    exit_code = 2
+
+
+class InputError(LabelmillError):
+    """The source is not what the job says: no shards, a changed shard, a conflict of schemas."""
+
+    exit_code = 2
+
+
+class ModelError(LabelmillError):
+    """The checkpoint cannot be found, is unsafe to load, or does not fit the task."""
+
+    exit_code = 2
+
+
+class EngineError(LabelmillError):
+    """A model runtime failed on this device."""
+
+
+class OutOfMemory(EngineError):  # noqa: N818 - named after the condition, as in every runtime
+    """The device had no room for a microbatch."""
+
+
+class StorageError(LabelmillError):
+    """A file could not be read or written for a reason that lies in the disk or the network."""
+
+
+class LedgerError(LabelmillError):
+    """The output directory holds something that this job must not touch."""
+
+    exit_code = 2
+
+
+class FingerprintChanged(LedgerError):  # noqa: N818 - reads as the sentence it is
+    """The run in the output directory was started with settings that give other results."""
+
+
+class CorruptRun(LedgerError):  # noqa: N818 - reads as the sentence it is
+    """A part or a receipt is not what was recorded."""
+
+    exit_code = 1
+
+
+class UnfinishedRun(LabelmillError):  # noqa: N818 - reads as the sentence it is
+    """The run stopped before its end and can be resumed."""
+
+    exit_code = 3

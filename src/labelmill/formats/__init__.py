@@ -1,0 +1,62 @@
+"""Formats: read the splits of a shard, write a part. One module a format, found by its name.
+
+A module under this package is a format when it defines SUFFIXES; its name is the format's name.
+`Format` says what such a module must have.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from labelmill.splits import Break, CutRule, Rows, Shard, Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRequest:
+    """What to read of a shard, and how it is cut."""
+
+    rule: CutRule
+    fields: Mapping[str, str]  # task field -> column; dots reach into structs / nested objects
+    optional: frozenset[str] = frozenset()  # fields that may be null or missing
+    kept: pa.Schema = field(default_factory=lambda: pa.schema([]))  # input columns to carry, with the run's types
+    raw: bool = False  # JSON Lines only: carry each line's bytes as kept column "line" instead of `kept`
+    reserved: frozenset[str] = frozenset()  # with raw: names the output adds; a line that has one is a reject
+    done: Mapping[int, Split] = field(default_factory=dict)  # splits not to be read again, by index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRows:
+    """One split as read: its rows, and the pieces of the shard just before or inside it that are broken."""
+
+    split: Split
+    rows: Rows
+    breaks: tuple[Break, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What is known of a shard without reading it through."""
+
+    schema: pa.Schema  # of the input columns
+    rows: int | None  # None where only reading can tell
+    whole: bool  # False where the schema rests on a sample
+
+
+class Format(Protocol):
+    """What a format module must have."""
+
+    SUFFIXES: tuple[str, ...]  # lower case, compression included, e.g. ".jsonl.gz"
+
+    def inspect(self, shard: Shard) -> Inspection:
+        """Schema and size of a shard from its footer or its head; raises InputError on damage."""
+        ...
+
+    def read(self, shard: Shard, request: ReadRequest) -> Iterator[SplitRows]:
+        """The splits of a shard that are not done, front to back, each byte read once."""
+        ...
+
+    def write(self, table: pa.Table, provenance: Mapping[str, str], line: pa.ChunkedArray | None) -> bytes:
+        """The bytes of a part: a function of the arguments alone."""
+        ...
