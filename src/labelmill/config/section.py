@@ -1,14 +1,15 @@
-"""Base of every section of a job file, the tasks' own options among them.
+"""Section: the base of every group of settings, the tasks' own options among them.
 
 A section is frozen, refuses keys it does not know, and converts nothing silently: "4" is not 4.
-An int where a float is due is fine, as in YAML.
+Only an int where a float is due is fine, as in YAML. A list in YAML becomes a tuple where the field
+says so with `labelmill.config.values.Texts`.
 """
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A group of settings; every field has a type, a default where one makes sense, and a sentence."""
+    """A group of settings; every field has a type, a default if one makes sense, and a sentence."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -16,5 +17,14 @@ class Section(BaseModel):
         strict=True,
         allow_inf_nan=False,
         validate_default=True,
-        protected_namespaces=(),
     )
+
+
+def subsections(model: type[Section]) -> dict[str, type[Section]]:
+    """The sections that a section is made of, by name."""
+    kinds = {name: field.annotation for name, field in model.model_fields.items()}
+    return {
+        name: kind
+        for name, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, Section)
+    }

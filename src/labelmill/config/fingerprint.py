@@ -1,0 +1,75 @@
+"""Fingerprint: one hash of everything that can change a result.
+
+Two jobs with the same fingerprint label the same rows the same way, so that one may go on where the
+other stopped. A setting is in it unless `EXEMPT` names it: to forget one there refuses a resume,
+which the user sees, and never mixes results, which nobody would.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+
+from pydantic import JsonValue
+
+from labelmill.config.job import LabelJob
+
+# Setting or section, and why it is not in the fingerprint itself.
+EXEMPT = {
+    "model.path": "the bytes of the model count, wherever they lie",
+    "model.revision": "the bytes of the model count",
+    "model.engine": "what it was resolved to counts",
+    "model.precision": "what it was resolved to counts",
+    "model.min_agreement": "stops a job, changes no label",
+    "source.path": "the run knows its shards: a new one is more work, a changed one is refused",
+    "source.on_bad_shard": "changes nothing in the shards that can be read",
+    "source.split_rows": "what it was resolved to counts",
+    "source.split_bytes": "what it was resolved to counts",
+    "output.path": "the directory itself is the run",
+    "output.reject_text": "what is recorded of rejects, not what is in the output",
+    "output.max_rejected": "stops a job, changes no label",
+    "resources": "so that running out of memory is cured by going on with less",
+}
+
+
+def result_settings(job: LabelJob) -> dict[str, JsonValue]:
+    """Every setting that can change a result, or the output's rows or columns, by dotted name."""
+    return dict(_leaves(job.dump(), ""))
+
+
+def fingerprint(settings: Mapping[str, JsonValue]) -> str:
+    """SHA-256 in hex of the settings; their order does not matter."""
+    return hashlib.sha256(_canonical(dict(settings)).encode()).hexdigest()
+
+
+def differences(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> list[str]:
+    """One line for each setting that differs, by name; none where the fingerprints are equal."""
+    names = sorted(old.keys() | new.keys())
+    return [
+        f"{name}: the run has {_told(old, name)}, this job {_told(new, name)}"
+        for name in names
+        if _one(old, name) != _one(new, name)
+    ]
+
+
+def _leaves(settings: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
+    for key, value in settings.items():
+        name = prefix + key
+        if name in EXEMPT:
+            continue
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _canonical(value: JsonValue) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _one(settings: Mapping[str, JsonValue], name: str) -> str:
+    # Python holds 1, 1.0 and True for equal; the hash does not.
+    return _canonical({name: settings[name]} if name in settings else {})
+
+
+def _told(settings: Mapping[str, JsonValue], name: str) -> str:
+    return repr(settings[name]) if name in settings else "nothing"

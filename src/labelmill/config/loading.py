@@ -1,0 +1,75 @@
+"""Loading: a job file and its overrides become one LabelJob, or one error that tells all.
+
+Which tasks there are is not known here: a function hands in a task's class of options.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import Field, ValidationError, create_model
+
+from labelmill.config.document import parse_mapping
+from labelmill.config.job import LabelJob
+from labelmill.config.override import PLACE, apply, parse_override
+from labelmill.config.problem import Problem, problems
+from labelmill.config.section import Section, subsections
+from labelmill.errors import ConfigError, StorageError
+from labelmill.storage import FileMissing, open_file
+
+OptionsClass = Callable[[str], type[Section]]
+
+
+class _AnyOptions(Section, extra="allow"):
+    """Stands in where the task is unknown, so that the rest of the job is checked all the same."""
+
+
+def load_job(path: str, overrides: Sequence[str] = (), *, options_class: OptionsClass) -> LabelJob:
+    """The job of the YAML file at `path` (local or a URL) with `--set` overrides laid over it.
+
+    `options_class` gives the class of a task's options by the task's name, and raises ConfigError
+    for a task that does not exist. Raises ConfigError with every problem of the job, one a line.
+    """
+    laid = [parse_override(text) for text in overrides]
+    settings = apply(parse_mapping(_read(path), path), laid)
+    job = _check(settings, options_class)
+    if isinstance(job, LabelJob):
+        return job
+    places = [PLACE if any(o.touches(p.path) for o in laid) else path for p in job]
+    raise ConfigError("\n".join(f"{place}: {p}" for place, p in zip(places, job, strict=True)))
+
+
+def _check(settings: Mapping[str, object], options_class: OptionsClass) -> LabelJob | list[Problem]:
+    """The job that the settings make, or all that is wrong with them."""
+    unknown: list[Problem] = []
+    options: type[Section] = _AnyOptions
+    task = settings.get("task")
+    if isinstance(task, str) and task:
+        try:
+            options = options_class(task)
+        except ConfigError as err:
+            unknown = [Problem(path=("task",), message=str(err))]
+    model = job_class(options)
+    # A section that is left out, or whose every line is commented out, has its defaults.
+    empty: dict[str, object] = {
+        name: {} for name in subsections(model) if settings.get(name) is None
+    }
+    opened = {**settings, **empty}
+    try:
+        job = model.model_validate(opened)
+    except ValidationError as err:
+        return unknown + problems(err, model, opened)
+    return unknown or LabelJob.model_validate(dict(job))
+
+
+def job_class(options: type[Section]) -> type[LabelJob]:
+    """LabelJob with the class of its `options` filled in, so that one check sees the whole job."""
+    return create_model("LabelJob", __base__=LabelJob, options=(options, Field()))
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open_file(path) as file:
+            return bytes(file.read())
+    except FileMissing as err:
+        raise ConfigError(f"{path}: no such job file") from err
+    except StorageError as err:
+        raise ConfigError(f"{path}: the job file cannot be read: {err}") from err

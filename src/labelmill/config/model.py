@@ -1,0 +1,50 @@
+"""The `model` section: which checkpoint, and what may run it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from labelmill.config.section import Section
+from labelmill.config.values import Share, Text, not_yet
+
+Engine = Annotated[
+    Literal["auto", "pytorch"], not_yet("openvino", "vllm", expected="auto or pytorch")
+]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    not_yet("int8", expected="auto, float32, bfloat16 or float16"),
+]
+
+
+class ModelSection(Section):
+    """The checkpoint, and what may run it."""
+
+    path: Text = Field(description="Hub id, directory, or directory behind a URL.")
+    revision: Text | None = Field(
+        default=None,
+        description="Branch, tag or commit of a hub id; null is the main branch. "
+        "The commit is looked up when the run starts, and recorded.",
+    )
+    engine: Engine = Field(
+        default="auto",
+        description="What runs the model; `auto` takes the best that is installed. "
+        "Resolved when the run starts, and recorded.",
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="Number format the model works in; `auto` takes what the device is good at. "
+        "Resolved when the run starts, and recorded.",
+    )
+    min_agreement: Share = Field(
+        default=0.99,
+        description="Share of sampled rows whose label must equal that of float32; "
+        "below it the job stops.",
+    )
+    trust_remote_code: bool = Field(
+        default=False,
+        description="Run Python code that comes with the checkpoint. Only for those you have read.",
+    )
+    allow_pickle: bool = Field(
+        default=False,
+        description="Load weights that are not safetensors. Pickled weights can run any code.",
+    )

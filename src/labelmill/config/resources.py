@@ -1,0 +1,30 @@
+"""The `resources` section: what the job may use. Nothing here can change a label."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from labelmill.config.section import Section
+from labelmill.config.values import Auto, Count
+
+
+class ResourcesSection(Section):
+    """What the job may use; may be changed when a run is resumed."""
+
+    replicas: Auto | Count = Field(
+        default="auto", description="Copies of the model at work at the same time."
+    )
+    gpus_per_replica: Auto | Annotated[float, Field(ge=0)] = Field(
+        default="auto", description="GPUs for each replica; 0.5 puts two on one GPU, 0 uses none."
+    )
+    cpus_per_replica: Auto | Annotated[float, Field(gt=0)] = Field(
+        default="auto", description="CPU cores for each replica."
+    )
+    tokenizers: Auto | Count = Field(
+        default="auto", description="Splits tokenized at the same time, one CPU core each."
+    )
+    microbatch_tokens: Auto | Count = Field(
+        default="auto",
+        description="Tokens of one forward pass at most, padding included; "
+        "lower it where memory runs out.",
+    )

@@ -1,0 +1,41 @@
+"""The kinds of values that several sections share."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, ByteSize, Field, WithJsonSchema
+
+WORDS = "x-words"  # key in a JSON schema: how docs and error messages call the value
+
+Auto = Literal["auto"]
+Text = Annotated[str, Field(min_length=1)]
+# Not strict, so that a YAML list becomes a tuple; what is in it stays strict.
+Texts = Annotated[tuple[Text, ...], Field(strict=False, min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _whole_size(value: object) -> object:
+    # ByteSize reads "1.5.2" as 1 and "8MiB or so" as 8 MiB: it looks at the head of the text only.
+    if isinstance(value, str) and not re.fullmatch(r"(\d*\.)?\d+\s*[a-zA-Z]*", value):
+        raise ValueError(f"{value!r} is not a size; write a number of bytes, or such as '8MiB'")
+    return value
+
+
+Size = Annotated[
+    ByteSize,
+    Field(ge=1),
+    BeforeValidator(_whole_size),
+    WithJsonSchema({"type": "integer", WORDS: "a number of bytes such as 8388608 or '8MiB'"}),
+]
+
+
+def not_yet(*names: str, expected: str) -> BeforeValidator:
+    """A check that tells of a value we shall know one day that this day has not come."""
+
+    def check(value: object) -> object:
+        if value in names:
+            raise ValueError(f"{value!r} is not supported yet; expected {expected}")
+        return value
+
+    return BeforeValidator(check)
