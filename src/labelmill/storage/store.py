@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from labelmill.errors import StorageError
+
+Kind = Literal["file", "directory"]
 
 
 class FileMissing(StorageError):  # noqa: N818 - reads as the sentence it is
@@ -21,12 +23,38 @@ class Entry:
 
 
 class Store(Protocol):
-    """A directory tree. Five verbs, no append and no overwrite: what every store can do atomically."""
+    """A directory tree. No append and no overwrite: only what every store can do atomically.
 
-    url: str  # absolute path or URL of the root, without a trailing '/'
+    Cheap to pickle, and cheap to open again by its url in another process.
+    """
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Every file below `prefix` (a directory, '' for the root), any order; nothing if it is absent."""
+    @property
+    def url(self) -> str:
+        """Absolute path or URL of the root, without a trailing '/'."""
+        ...
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether of several writers of one name only one is ever told True; see `RemoteStore`."""
+        ...
+
+    def list(
+        self, prefix: str = "", *, hidden: bool = True, depth: int | None = None
+    ) -> Iterator[Entry]:
+        """Every file below `prefix` (a directory, '' for the root), in any order.
+
+        Nothing if the prefix is absent. Our own unfinished files never show.
+        `hidden=False` leaves out whatever lies under a name that starts with '.' or '_'.
+        `depth` is the number of levels to go down, None for all.
+        """
+        ...
+
+    def kind(self, path: str) -> Kind | None:
+        """What the path names; None if there is nothing."""
+        ...
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """The names directly in a directory, directories too; nothing if it is absent."""
         ...
 
     def stat(self, path: str) -> Entry:
@@ -34,11 +62,20 @@ class Store(Protocol):
         ...
 
     def open(self, path: str) -> BinaryIO:
-        """The file for sequential or random reading; raises FileMissing; reads raise StorageError."""
+        """The file for sequential or random reading; raises FileMissing; reads raise StorageError.
+
+        Unbuffered: a read of n bytes is one request for exactly these n bytes, so ask for large
+        pieces (1 MiB and more), or wrap it in `io.BufferedReader` with a buffer of that size.
+        A read gives fewer bytes than asked only at the end of the file.
+        """
         ...
 
     def create(self, path: str, data: bytes | memoryview) -> bool:
-        """Create the file whole with its parent directories; False if the name is taken already."""
+        """Create the file whole with its parent directories; False if the name is taken already.
+
+        Where the answer to an upload is lost and the upload tried again, the name can be taken by
+        ourselves: False says that a file is there, its content says whose.
+        """
         ...
 
     def delete(self, path: str) -> None:

@@ -1,0 +1,148 @@
+"""From the paths of a job to its shards, by name and suffix alone."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from labelmill.errors import InputError
+from labelmill.formats import Format
+from labelmill.ops import plugins
+from labelmill.source.places import Place, entries, find
+from labelmill.splits import Shard
+from labelmill.storage import Entry, join
+
+AUTO = "auto"
+_FORMATS = "labelmill.formats"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The shards of a source, sorted by path, and the files in it that are none."""
+
+    shards: tuple[Shard, ...]  # at least one; no two of one path, no two of one file
+    foreign: tuple[str, ...]  # absolute paths or URLs, sorted; what is not UTF-8 is escaped
+
+
+def find_formats() -> Mapping[str, Format]:
+    """Every format by its name."""
+    names = plugins.modules(_FORMATS, having="SUFFIXES")
+    return {name: plugins.load(_FORMATS, name, having="SUFFIXES") for name in names}
+
+
+def list_shards(
+    paths: Sequence[str],
+    format: str = AUTO,  # noqa: A002 - the word of the job file
+) -> Listing:
+    """The shards below files, directories (all levels) and globs, local or behind URLs.
+
+    A shard's path is relative to the directory, to the part of the glob without magic, or to the
+    directory of the file. Names that start with '.' or '_' below it are passed over. The suffix
+    tells the format, in any case. With a `format` given, single files and what a glob matches are
+    of it, whatever their suffix; in a directory only its suffixes count. The rest is foreign.
+
+    Raises InputError for a path that is missing, a single file of unknown suffix, a name that is
+    not UTF-8, two shards of one path, one file under two paths, and a source without shards;
+    ConfigError for an unknown format.
+    """
+    chosen = _Suffixes(format)
+    found = _Found()
+    for place in map(find, paths):
+        for entry in entries(place):
+            found.add(place, entry, chosen.format_of(place, entry))
+    if not found.shards:
+        raise InputError(_none(paths, found.foreign, chosen))
+    return found.listing()
+
+
+class _Suffixes:
+    """Which format a file has, as far as names tell."""
+
+    def __init__(self, wanted: str) -> None:
+        formats = find_formats()
+        self.wanted = wanted
+        if wanted != AUTO:
+            formats = {wanted: plugins.load(_FORMATS, wanted, having="SUFFIXES")}
+        pairs = [(suffix, name) for name, module in formats.items() for suffix in module.SUFFIXES]
+        # The longest first: ".jsonl.gz" is not ".gz".
+        self.known = sorted(pairs, key=lambda pair: (-len(pair[0]), pair))
+
+    def format_of(self, place: Place, entry: Entry) -> str | None:
+        """The format's name; None for a foreign file; InputError if it was named itself."""
+        if self.wanted != AUTO and place.kind != "directory":
+            return self.wanted
+        name = entry.path.lower()
+        found = next((name_ for suffix, name_ in self.known if name.endswith(suffix)), None)
+        if found is None and place.kind == "file":
+            raise InputError(
+                f"source path {place.given!r} ends in none of {self.listed()}; "
+                "rename it, or say what it is with source.format"
+            )
+        return found
+
+    def listed(self) -> str:
+        """The suffixes for a message."""
+        return ", ".join(sorted(suffix for suffix, _ in self.known))
+
+
+class _Found:
+    """Shards and foreign files so far."""
+
+    def __init__(self) -> None:
+        self.shards: dict[str, Shard] = {}
+        self.paths: dict[str, str] = {}  # url -> path
+        self.foreign: set[str] = set()
+
+    def add(self, place: Place, entry: Entry, format_name: str | None) -> None:
+        """Take in one file; the same file by the same path twice is once."""
+        url = join(place.root, entry.path)
+        if format_name is None:
+            self.foreign.add(url)
+            return
+        _refuse_name(url, entry.path)
+        shard = Shard(
+            path=entry.path, url=url, format=format_name, size=entry.size, version=entry.version
+        )
+        self._refuse_clash(shard)
+        self.shards[shard.path] = shard
+        self.paths[url] = shard.path
+
+    def listing(self) -> Listing:
+        """Everything in a fixed order."""
+        return Listing(
+            shards=tuple(self.shards[path] for path in sorted(self.shards)),
+            foreign=tuple(sorted(_printable(self.foreign - self.paths.keys()))),
+        )
+
+    def _refuse_clash(self, shard: Shard) -> None:
+        other = self.shards.get(shard.path, shard)
+        if other.url != shard.url:
+            raise InputError(
+                f"two shards have the same path {shard.path!r}: {other.url!r} and {shard.url!r}; "
+                "name a directory above both, or label them in two jobs"
+            )
+        path = self.paths.get(shard.url, shard.path)
+        if path != shard.path:
+            raise InputError(
+                f"{shard.url!r} is in the source twice, as {path!r} and as {shard.path!r}; "
+                "its rows would be labelled twice"
+            )
+
+
+def _refuse_name(url: str, path: str) -> None:
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name of shard {url!r} is not UTF-8; rename it") from error
+    if "//" in path:
+        raise InputError(f"the name of shard {url!r} has a folder without a name; rename it")
+
+
+def _printable(names: Iterable[str]) -> Iterator[str]:
+    return (name.encode("utf-8", "backslashreplace").decode() for name in names)
+
+
+def _none(paths: Sequence[str], foreign: set[str], chosen: _Suffixes) -> str:
+    where = ", ".join(repr(path) for path in paths) or "an empty list of paths"
+    seen = (
+        f"found {len(foreign)} other files, such as {min(foreign)!r}" if foreign else "found none"
+    )
+    return f"a source without shards: {where}; expected files ending in {chosen.listed()}, {seen}"

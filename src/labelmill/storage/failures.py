@@ -1,0 +1,105 @@
+"""What a failure of a disk or network means: missing, taken, worth another try, or just an error.
+
+The libraries behind fsspec have error trees of their own and are not imported here; a failure is
+judged by its family, its HTTP status or the error code that its cause carries.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from labelmill.errors import LabelmillError, StorageError
+from labelmill.storage.store import FileMissing
+
+T = TypeVar("T")
+
+PAUSES = (0.1, 0.5, 2.0)  # seconds before each further try
+_NETWORK = {"aiohttp", "httpx", "httpcore", "requests", "urllib3", "paramiko"}
+_GONE = (404, 410)
+_MISTAKES = (AssertionError, AttributeError, NameError, TypeError)  # of a programmer, not of a disk
+
+
+def missing(error: Exception) -> bool:
+    """Whether the store said that there is no such file."""
+    if not isinstance(error, FileNotFoundError):
+        return False
+    # fsspec's HTTP filesystem answers this for whatever fails, even for a refused connection.
+    cause = error.__cause__
+    return not (_of_network(cause) and getattr(cause, "status", None) not in _GONE)
+
+
+def taken(error: Exception) -> bool:
+    """Whether a conditional upload found the name in use."""
+    # s3fs makes a FileExistsError of it only where the store names the condition, as AWS does.
+    return isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412")
+
+
+def contended(error: Exception) -> bool:
+    """Whether a conditional upload met another one in flight, and is to be repeated."""
+    return _code(error) in ("ConditionalRequestConflict", "OperationAborted", "409")
+
+
+def transient(error: Exception) -> bool:
+    """Whether the same call may well succeed a moment later."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return status >= 500 or status in (408, 429)
+    if isinstance(error, FileNotFoundError) and not missing(error):
+        return (
+            error.__cause__ is None
+            or not isinstance(error.__cause__, Exception)
+            or (transient(error.__cause__))
+        )
+    return isinstance(error, ConnectionError | TimeoutError) or _of_network(error)
+
+
+def persist(
+    call: Callable[[], T], again: Callable[[Exception], bool] = transient, *, tries: int = 4
+) -> T:
+    """The result of `call`, repeated with growing pauses while its failure calls for it."""
+    for pause in PAUSES[: tries - 1]:
+        try:
+            return call()
+        except Exception as error:
+            if not again(error):
+                raise
+        time.sleep(pause)
+    return call()
+
+
+@contextmanager
+def named(url: str) -> Iterator[None]:
+    """Turn whatever a disk, a network or its library raises into a StorageError naming `url`."""
+    try:
+        yield
+    except (LabelmillError, *_MISTAKES):
+        raise
+    except Exception as error:  # every library behind fsspec has its own tree
+        raise _storage_error(error, url) from error
+
+
+def _storage_error(error: Exception, url: str) -> StorageError:
+    if missing(error):
+        return FileMissing(f"{url!r} does not exist")
+    if isinstance(error, PermissionError):
+        return StorageError(
+            f"{url!r}: access denied ({_reason(error)}); check the permissions or the credentials"
+        )
+    return StorageError(f"{url!r}: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return _reason(error.__cause__)
+    text = getattr(error, "strerror", None) or str(error)
+    return text if isinstance(error, OSError) and text else f"{type(error).__name__}: {text}"
+
+
+def _of_network(error: BaseException | None) -> bool:
+    return type(error).__module__.partition(".")[0] in _NETWORK
+
+
+def _code(error: Exception) -> str:
+    response: Any = getattr(error.__cause__, "response", None)
+    return str(response["Error"].get("Code", "")) if isinstance(response, dict) else ""

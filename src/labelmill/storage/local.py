@@ -1,0 +1,163 @@
+"""A directory of a local or mounted disk.
+
+A file appears by a hard link to a finished temporary, the one way that is both whole and exclusive.
+What a killed process leaves is a temporary: its name has no data suffix, and no listing shows it.
+"""
+
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from labelmill.errors import StorageError
+from labelmill.storage.failures import named
+from labelmill.storage.ranged import RangedFile
+from labelmill.storage.store import Entry, FileMissing, Kind
+from labelmill.storage.walking import walk
+
+_TEMPORARY = ".tmp-"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
+
+
+class LocalStore:
+    """The store below an absolute path; nothing needs to be there yet."""
+
+    exclusive = True  # see `Store.exclusive`
+
+    def __init__(self, root: str) -> None:
+        self.url = root
+
+    def list(
+        self, prefix: str = "", *, hidden: bool = True, depth: int | None = None
+    ) -> Iterator[Entry]:
+        """See `Store.list`; symlinks are followed, a dangling one is FileMissing."""
+        top = self._place(prefix)
+        if not top.is_dir():
+            return
+        start = f"{prefix}/" if prefix else ""
+        for path, status in walk(top, hidden=hidden, depth=depth):
+            if not path.rpartition("/")[2].startswith(_TEMPORARY):
+                yield _entry(start + path, status)
+
+    def kind(self, path: str) -> Kind | None:
+        """See `Store.kind`; None for what is neither, such as a socket."""
+        place = self._place(path)
+        with named(str(place)):
+            if place.is_dir():
+                return "directory"
+            return "file" if place.is_file() else None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """See `Store.names`."""
+        place = self._place(path)
+        with named(str(place)):
+            return tuple(item.name for item in place.iterdir()) if place.is_dir() else ()
+
+    def stat(self, path: str) -> Entry:
+        """See `Store.stat`."""
+        place = self._place(path)
+        with named(str(place)):
+            if place.is_dir():
+                raise FileMissing(f"{str(place)!r} is a directory, not a file")
+            return _entry(path, place.stat())
+
+    def open(self, path: str) -> BinaryIO:
+        """See `Store.open`."""
+        place = self._place(path)
+        with named(str(place)):
+            handle = place.open("rb")
+            size = os.fstat(handle.fileno()).st_size
+        return cast("BinaryIO", RangedFile(handle, size, str(place), _guard(str(place))))
+
+    def create(self, path: str, data: bytes | memoryview) -> bool:
+        """See `Store.create`; durable when it returns, whoever won."""
+        place = self._place(path)
+        temporary = place.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        with named(str(place)):
+            _make(place.parent)
+            with _removed(temporary):
+                _write(temporary, data)
+                won = _link(temporary, place)
+            _sync(place.parent)
+        return won
+
+    def delete(self, path: str) -> None:
+        """See `Store.delete`."""
+        place = self._place(path)
+        with named(str(place)):
+            place.unlink(missing_ok=True)
+            if place.parent.is_dir():
+                _sync(place.parent)
+
+    def _place(self, path: str) -> Path:
+        return Path(self.url, path)
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    return Entry(path=path, size=status.st_size, version=str(status.st_mtime_ns))
+
+
+def _guard(name: str) -> Callable[[Callable[[], bytes]], bytes]:
+    def run(read: Callable[[], bytes]) -> bytes:
+        with named(name):
+            return read()
+
+    return run
+
+
+def _make(directory: Path) -> None:
+    """The directory with its parents, each new one known to its parent for good."""
+    if directory.is_dir():
+        return
+    _make(directory.parent)
+    directory.mkdir(exist_ok=True)
+    _sync(directory.parent)
+
+
+def _write(place: Path, data: bytes | memoryview) -> None:
+    with place.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _removed(place: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, place: Path) -> bool:
+    try:
+        place.hardlink_to(temporary)
+    except FileExistsError:
+        if place.is_dir():
+            raise
+        # NFS may lose the answer to a link that it made, and then finds the name taken by us.
+        return temporary.stat().st_nlink > 1
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            raise StorageError(
+                f"{str(place.parent)!r} is on a filesystem without hard links ({error.strerror}): "
+                "no file can be created whole and only if absent there; write to another disk"
+            ) from error
+        raise
+    return True
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network and FUSE filesystems keep names durable by themselves and refuse the call.
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,67 @@
+"""From the name of a place to its store.
+
+Storage options are fsspec's and the libraries' own: AWS_PROFILE, AWS_ENDPOINT_URL,
+GOOGLE_APPLICATION_CREDENTIALS and so on, FSSPEC_<SCHEME>_<OPTION> in the environment, or files in
+~/.config/fsspec. A store is reopened by its url in another process, so options travel no other way.
+"""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import fsspec
+
+from labelmill.errors import ConfigError
+from labelmill.storage import urls
+from labelmill.storage.failures import named
+from labelmill.storage.local import LocalStore
+from labelmill.storage.remote import RemoteStore
+from labelmill.storage.store import Store
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+_ALIASES = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
+
+
+def open_store(url: str) -> Store:
+    """The store at a local path ('~' and relative too), a file:// URL or any URL that fsspec knows.
+
+    Nothing needs to be there. Raises ConfigError for an unknown scheme or a package not installed.
+    """
+    place = urls.absolute(url)
+    return LocalStore(place) if urls.is_local(place) else _remote(place)
+
+
+def open_file(url: str) -> BinaryIO:
+    """The file at a path or URL, as `Store.open` gives it; raises FileMissing."""
+    parent, name = urls.split_url(urls.absolute(url))
+    return open_store(parent).open(name)
+
+
+def canonical(url: str) -> str:
+    """One name for one place, for comparing: symbolic links followed, aliases of schemes undone."""
+    place = urls.absolute(url)
+    if urls.is_local(place):
+        with named(place):
+            return str(Path(place).resolve())
+    scheme, _, rest = place.partition("://")
+    return f"{_ALIASES.get(scheme.lower(), scheme.lower())}://{rest}"
+
+
+def _remote(url: str) -> RemoteStore:
+    scheme = urls.scheme(url)
+    _require(url, scheme)
+    # A listing kept by the process would hide what other workers write, and grows with the run.
+    options = {"use_listings_cache": False} if scheme in _EXTRAS else {}
+    with named(url):
+        fs, root = fsspec.url_to_fs(url, **options)
+    return RemoteStore(url, fs, root)
+
+
+def _require(url: str, scheme: str) -> None:
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ValueError as error:
+        raise ConfigError(f"{url!r}: no store is known for {scheme + '://'!r}") from error
+    except ImportError as error:
+        extra = _EXTRAS.get(scheme)
+        advice = f"pip install 'labelmill[{extra}]'" if extra else str(error)
+        raise ConfigError(f"{url!r} needs a package that is not installed: {advice}") from error

@@ -1,0 +1,200 @@
+"""A tree behind a URL, through fsspec.
+
+On S3, Google Cloud Storage and Azure a file is created by one conditional upload, "only if absent".
+A lookalike of S3 may ignore the condition, so there the name is checked first as well; two writers
+within one request of each other may then both win, and sealing a run compares checksums.
+Where fsspec can only open, write and close (SFTP, SMB, HDFS, ...), a killed writer would leave half
+a file: such stores can be read, and `create` refuses them.
+
+Listings are never taken from a cache. Failures are repeated by the library where it does that,
+else here; what remains is a StorageError.
+"""
+
+import io
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, BinaryIO, TypeVar, cast
+
+from labelmill.errors import StorageError
+from labelmill.storage import failures, urls
+from labelmill.storage.failures import named
+from labelmill.storage.ranged import RangedFile
+from labelmill.storage.store import Entry, FileMissing, Kind
+
+T = TypeVar("T")
+Info = Mapping[str, Any]  # fsspec's description of one file
+
+_S3 = {"s3", "s3a"}
+_GOOGLE = {"gs", "gcs"}
+_AZURE = {"abfs", "abfss", "az", "adl"}
+_OBJECT_STORES = _S3 | _GOOGLE | _AZURE
+_RETRYING = _OBJECT_STORES | {"hf"}  # their libraries repeat what failed
+_FLAT = _OBJECT_STORES | {"hf"}  # `find` is one flat listing, which raises what fails
+_VERSIONS = ("ETag", "etag", "generation", "blob_id", "mtime", "LastModified", "created")
+
+# fsspec's memory store checks and puts in two steps; this makes them one for all threads.
+_ONE_WRITER = threading.Lock()
+
+
+class RemoteStore:
+    """The store at `root`, a path of the fsspec filesystem `fs`; `url` names both."""
+
+    def __init__(self, url: str, fs: Any, root: str) -> None:
+        self.url = url
+        self._fs = fs
+        self._root = root.rstrip("/")
+        self._scheme = urls.scheme(url)
+
+    @property
+    def exclusive(self) -> bool:
+        """See `Store.exclusive`."""
+        return self._honours_conditions()
+
+    def list(
+        self, prefix: str = "", *, hidden: bool = True, depth: int | None = None
+    ) -> Iterator[Entry]:
+        """See `Store.list`."""
+        top = self._full(prefix)
+        for name, info in self._find(top, depth).items():
+            inner = name.removeprefix(f"{top}/")
+            if inner == name or name.endswith("/") or info["type"] != "file":
+                continue  # the prefix itself, and the empty objects that stand for directories
+            if _shown(inner.split("/"), hidden=hidden, depth=depth):
+                path = f"{prefix}/{inner}" if prefix else inner
+                yield self.stat(path) if info["size"] is None else _entry(path, info)
+
+    def kind(self, path: str) -> Kind | None:
+        """See `Store.kind`; over HTTP everything is a file."""
+        try:
+            info = self._info(path)
+        except FileMissing:
+            return None
+        return "file" if info["type"] == "file" else "directory"
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """See `Store.names`."""
+        top = self._full(path)
+        try:
+            found = self._fresh(path, lambda: self._fs.ls(top, detail=False))
+        except FileMissing:
+            return ()
+        return tuple(name.rstrip("/").rpartition("/")[2] for name in found)
+
+    def stat(self, path: str) -> Entry:
+        """See `Store.stat`."""
+        info = self._info(path)
+        if info["type"] != "file":
+            raise FileMissing(f"{urls.join(self.url, path)!r} is a directory, not a file")
+        return _entry(path, info)
+
+    def open(self, path: str) -> BinaryIO:
+        """See `Store.open`; on S3 an object that changes meanwhile is a StorageError."""
+        full = self._full(path)
+        # A cache would fetch more than asked for, and twice where columns are read in turns.
+        handle = self._run(path, lambda: self._fs.open(full, "rb", cache_type="none"))
+        if isinstance(handle, io.BytesIO):
+            handle = io.BytesIO(handle.getvalue())  # fsspec's memory store hands one file to all
+        size = getattr(handle, "size", None)
+        if size is None:
+            size = self.stat(path).size
+        file = RangedFile(
+            handle, size, urls.join(self.url, path), lambda read: self._run(path, read)
+        )
+        return cast("BinaryIO", file)
+
+    def create(self, path: str, data: bytes | memoryview) -> bool:
+        """See `Store.create`."""
+        self._refuse_unless_whole()
+        if not self._honours_conditions() and self.kind(path) == "file":
+            return False
+        content = bytes(data)
+        try:
+            return self._run(
+                path, lambda: failures.persist(lambda: self._put(path, content), failures.contended)
+            )
+        except FileMissing as error:
+            raise StorageError(f"{self.url!r}: there is no such bucket; create it first") from error
+
+    def delete(self, path: str) -> None:
+        """See `Store.delete`."""
+        try:
+            self._run(path, lambda: self._fs.rm_file(self._full(path)))
+        except FileMissing:
+            return
+
+    def _put(self, path: str, data: bytes) -> bool:
+        # s3fs would cut 100 MiB and more into parts; many lookalikes know the condition on a
+        # single put only, and a killed writer would leave parts that cost money.
+        options = {"chunksize": max(len(data), 1)} if self._scheme in _S3 else {}
+        full = self._full(path)
+        try:
+            if self._scheme in _OBJECT_STORES:
+                self._fs.pipe_file(full, data, mode="create", **options)
+            else:
+                with _ONE_WRITER:
+                    self._fs.pipe_file(full, data, mode="create")
+        except Exception as error:
+            if not failures.taken(error) or self.kind(path) != "file":
+                raise
+            return False
+        return True
+
+    def _honours_conditions(self) -> bool:
+        if self._scheme not in _S3:
+            return True
+        with named(self.url):
+            return ".amazonaws.com" in self._fs.s3.meta.endpoint_url
+
+    def _refuse_unless_whole(self) -> None:
+        if self._scheme not in _OBJECT_STORES | {"memory"}:
+            raise StorageError(
+                f"{self.url!r}: files on {self._scheme!r} cannot be created whole or not at all; "
+                "write to a local disk, s3://, gs:// or abfs://"
+            )
+
+    def _find(self, top: str, depth: int | None) -> dict[str, Info]:
+        # Elsewhere fsspec walks, and leaves out a directory that fails unless told to raise.
+        flat = self._scheme in _FLAT and depth is None
+        options = {} if flat else {"maxdepth": depth, "on_error": "raise"}
+        try:
+            return self._fresh("", lambda: self._fs.find(top, detail=True, **options))
+        except FileMissing:
+            return {}
+
+    def _info(self, path: str) -> Info:
+        return self._fresh(path, lambda: self._fs.info(self._full(path)))
+
+    def _fresh(self, path: str, call: Callable[[], T]) -> T:
+        with named(self.url):
+            self._fs.invalidate_cache()
+        return self._run(path, call)
+
+    def _run(self, path: str, call: Callable[[], T]) -> T:
+        tries = 1 if self._scheme in _RETRYING else 4
+        with named(urls.join(self.url, path)):
+            return failures.persist(call, tries=tries)
+
+    def _full(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+
+def _shown(parts: list[str], *, hidden: bool, depth: int | None) -> bool:
+    if depth is not None and len(parts) > depth:
+        return False
+    return hidden or not any(part.startswith((".", "_")) for part in parts)
+
+
+def _entry(path: str, info: Info) -> Entry:
+    if info["size"] is None:
+        raise StorageError(
+            f"{info['name']!r}: the server does not say how large it is; copy it first"
+        )
+    return Entry(path=path, size=int(info["size"]), version=_version(info))
+
+
+def _version(info: Info) -> str:
+    value = next((info[key] for key in _VERSIONS if info.get(key) is not None), "")
+    # fsspec's memory store gives a datetime for one file, and a number for the same in a listing.
+    seconds = value.timestamp() if isinstance(value, datetime) else value
+    return str(seconds).strip('"')

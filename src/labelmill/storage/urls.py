@@ -1,0 +1,51 @@
+"""Names of places: absolute local paths and URLs. Nothing here touches a disk or network.
+
+A local place is always written as an absolute path, never as a file:// URL. Characters such as
+'#', '%' and '?' have no meaning of their own; only file:// URLs are percent-decoded.
+"""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_FILE = "file://"
+
+
+def is_local(url: str) -> bool:
+    """Whether the place is a local path; call it with what `absolute` returned."""
+    return _URL.fullmatch(url) is None
+
+
+def scheme(url: str) -> str:
+    """The part before '://' in lower case; '' for a local path."""
+    match = _URL.fullmatch(url)
+    return match[1].lower() if match else ""
+
+
+def absolute(place: str) -> str:
+    """A path, '~' path, file:// URL or URL as this package writes it, without a trailing '/'."""
+    if place.lower().startswith(_FILE):
+        place = unquote(place[len(_FILE) :].removeprefix("localhost"))
+    match = _URL.fullmatch(place)
+    if match:
+        return f"{match[1]}://{match[2].rstrip('/')}"
+    # Path.absolute keeps '..', which would give one file several names.
+    return os.path.abspath(Path(place).expanduser())  # noqa: PTH100
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Parent and name of an absolute place; the name is '' where there is no parent to be in."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return str(Path(url).parent), Path(url).name
+    parent, _, name = match[2].rpartition("/")
+    return f"{match[1]}://{parent}", name
+
+
+def join(url: str, path: str) -> str:
+    """The place at a relative path below another; the inverse of `split_url`."""
+    if not path:
+        return url
+    return url + path if url.endswith("/") else f"{url}/{path}"

@@ -1,0 +1,149 @@
+"""S3 as it is: requests counted at a real server, child processes, whole listings."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from labelmill.errors import InputError, StorageError
+from labelmill.source import list_shards, recheck
+from labelmill.storage import FileMissing, open_file, open_store
+from tests.support.s3 import S3Bucket
+
+CREATING = """
+import sys
+from labelmill.storage import open_store
+store = open_store(sys.argv[1])
+for number in range(10_000):
+    store.create(f"part-{number:05d}.parquet", b"whole" * 200_000)
+"""
+
+
+def test_large_object_is_one_conditional_put_of_one_request(s3_bucket: S3Bucket) -> None:
+    # s3fs cuts 100 MiB and more into parts, unless told otherwise.
+    data = memoryview(bytes(101 << 20))
+    before = len(s3_bucket.server.requests)
+    store = open_store(s3_bucket.url)
+
+    assert store.create("big", data)
+    sent = [method for method, _, _ in s3_bucket.server.requests[before:]]
+    assert sent.count("PUT") == 1
+    assert "POST" not in sent
+    assert store.stat("big").size == 101 << 20
+    assert not store.create("big", data)
+
+
+def test_condition_is_the_servers_and_not_only_ours(
+    s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(s3_bucket.url)
+    # As on AWS, where nobody looks before the upload.
+    monkeypatch.setattr(type(store), "_honours_conditions", lambda _: True)
+    assert store.create("x", b"first")
+    before = len(s3_bucket.server.requests)
+
+    assert not store.create("x", b"second")
+    assert s3_bucket.server.requests[before][0::2] == ("PUT", "412")
+    assert s3_bucket.read("x") == b"first"
+
+
+def test_read_asks_for_exactly_the_bytes_wanted(s3_bucket: S3Bucket) -> None:
+    s3_bucket.put("x", bytes(range(256)) * 8192)
+    file = open_file(f"{s3_bucket.url}/x")
+    before = len(s3_bucket.server.requests)
+
+    file.seek(1 << 20)
+    assert len(file.read(1 << 20)) == 1 << 20
+    assert file.read(1) == b""
+    assert [request[0] for request in s3_bucket.server.requests[before:]] == ["GET"]
+
+
+def test_object_replaced_while_being_read_is_a_storage_error(s3_bucket: S3Bucket) -> None:
+    s3_bucket.put("x", b"a" * 1000)
+    file = open_file(f"{s3_bucket.url}/x")
+    assert file.read(10) == b"a" * 10
+    s3_bucket.put("x", b"b" * 1000)
+    with pytest.raises(StorageError, match=r"s3://.*/x"):
+        file.read(10)
+
+
+def test_parquet_on_s3_is_read_column_by_column(s3_bucket: S3Bucket, tmp_path: Path) -> None:
+    table = pa.table({"a": list(range(5000)), "b": [str(n) * 5 for n in range(5000)]})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=1000)
+    s3_bucket.put("x.parquet", (tmp_path / "x.parquet").read_bytes())
+
+    with open_file(f"{s3_bucket.url}/x.parquet") as source:
+        file = pq.ParquetFile(source, buffer_size=8 << 20, pre_buffer=False)
+        assert pa.Table.from_batches(file.iter_batches(columns=["b"])) == table.select(["b"])
+
+
+def test_shards_of_a_bucket_are_listed_and_rechecked(s3_bucket: S3Bucket) -> None:
+    for key in ("in/a.jsonl", "in/d/b.jsonl.gz", "in/_c/d.jsonl", "in/e.txt", "in/folder/"):
+        s3_bucket.put(key, b"" if key.endswith("/") else b"{}\n")
+
+    listing = list_shards([f"{s3_bucket.url}/in"])
+    assert [shard.path for shard in listing.shards] == ["a.jsonl", "d/b.jsonl.gz"]
+    assert listing.foreign == (f"{s3_bucket.url}/in/e.txt",)
+    glob = list_shards([f"{s3_bucket.url}/in/*.jsonl"])
+    assert [shard.path for shard in glob.shards] == ["a.jsonl"]
+    whole = list_shards([s3_bucket.url])
+    assert [shard.path for shard in whole.shards] == ["in/a.jsonl", "in/d/b.jsonl.gz"]
+
+    recheck(listing.shards[0])
+    s3_bucket.put("in/a.jsonl", b"[]\n")
+    with pytest.raises(InputError, match="changed"):
+        recheck(listing.shards[0])
+    with pytest.raises(InputError, match=r"did you mean 'in'\?"):
+        list_shards([f"{s3_bucket.url}/inn"])
+
+
+def test_bucket_that_is_not_there_is_told_apart(s3_bucket: S3Bucket) -> None:
+    store = open_store("s3://bucket-that-nobody-made/run")
+    assert list(store.list()) == []
+    with pytest.raises(FileMissing):
+        store.stat("x")
+    with pytest.raises(StorageError, match="no such bucket"):
+        store.create("x", b"1")
+
+
+def test_server_that_is_not_there_is_a_storage_error(s3_bucket: S3Bucket) -> None:
+    unreachable = """
+from labelmill.errors import StorageError
+from labelmill.storage import FileMissing, open_store
+try:
+    open_store("s3://b").stat("x")
+except FileMissing:
+    raise
+except StorageError as error:
+    print(error)
+"""
+    env = {**os.environ, **s3_bucket.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    env |= {"AWS_MAX_ATTEMPTS": "1"}
+    child = subprocess.run(
+        [sys.executable, "-c", unreachable], env=env, check=True, capture_output=True
+    )
+    assert b"'s3://b/x': " in child.stdout
+
+
+@pytest.mark.slow
+def test_child_killed_while_creating_leaves_only_whole_objects(s3_bucket: S3Bucket) -> None:
+    env = {**os.environ, **s3_bucket.env}
+    url = f"{s3_bucket.url}/run"
+    child = subprocess.Popen([sys.executable, "-c", CREATING, url], env=env)
+    deadline = time.monotonic() + 60
+    while len(s3_bucket.keys()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+
+    sizes = {entry.size for entry in open_store(url).list()}
+    assert sizes == {1_000_000}
+    assert (
+        not s3_bucket.server.client().list_multipart_uploads(Bucket=s3_bucket.name).get("Uploads")
+    )
