@@ -3,6 +3,8 @@
     LabelmillError
         ConfigError             the job file or the command line is wrong; the user edits it
         InputError              the source is not what the job says; the user fixes the data or the job
+            RowRefused          a bad row, and the job says on_bad_row: fail
+            ShardRefused        a damaged shard, and the job says on_bad_shard: fail
         ModelError              the checkpoint cannot be used; the user picks another or fixes its files
         EngineError             a model runtime failed on this device
             OutOfMemory         the microbatch was too large; the stage halves it and goes on
@@ -33,6 +35,18 @@ class InputError(LabelmillError):
     """The source is not what the job says: no shards, a changed shard, a conflict of schemas."""
 
     exit_code = 2
+
+
+class RowRefused(InputError):  # noqa: N818 - reads as the sentence it is
+    """A bad row was met and the job says to stop there."""
+
+    exit_code = 1
+
+
+class ShardRefused(InputError):  # noqa: N818 - reads as the sentence it is
+    """A damaged shard was met and the job says to stop there."""
+
+    exit_code = 1
 
 
 class ModelError(LabelmillError):

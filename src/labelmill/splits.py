@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 FIELD = "field:"
 KEPT = "kept:"
+TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +77,14 @@ class Rows:
 
     `position` int64 and `error` string have one entry a row; `error` is null where the row is good so far.
     `fields` are the task's fields by name, `kept` the input columns to carry on, by their own names.
+    `text` string is what stood where the reader found a bad row, cut to a readable length; null elsewhere.
     """
 
     position: pa.ChunkedArray
     error: pa.ChunkedArray
     fields: Mapping[str, pa.ChunkedArray]
     kept: Mapping[str, pa.ChunkedArray]
+    text: pa.ChunkedArray | None = None  # string: of a bad row, the beginning of what stood there
 
     def __len__(self) -> int:
         return len(self.position)
@@ -98,6 +101,7 @@ class Rows:
     def to_table(self) -> pa.Table:
         """One table, the inverse of `from_table`; prefixes keep the two families of columns apart."""
         columns = {"position": self.position, "error": self.error}
+        columns |= {} if self.text is None else {TEXT: self.text}
         columns |= {FIELD + name: column for name, column in self.fields.items()}
         columns |= {KEPT + name: column for name, column in self.kept.items()}
         return pa.table(columns)
@@ -115,4 +119,5 @@ class Rows:
             error=table["error"],
             fields=family(FIELD),
             kept=family(KEPT),
+            text=table[TEXT] if TEXT in table.column_names else None,
         )

@@ -1,0 +1,161 @@
+"""The command `labelmill`: names, help and exit codes. The only code that prints.
+
+Heavy imports sit inside command bodies, so that `--help` answers at once.
+"""
+
+import sys
+
+import click
+from typing_extensions import override
+
+import labelmill
+from labelmill.errors import LabelmillError
+
+EXIT_CODES = """\b
+Exit codes:
+  0  whole: every row is labelled or rejected, and all is verified to be there
+  1  failed
+  2  the job file, the command line or the source is wrong
+  3  unfinished; running the same command again goes on
+  4  finished, but shards were damaged or too many rows rejected
+"""
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(labelmill.__version__, prog_name="labelmill")
+def group() -> None:
+    """Label very large corpora with Hugging Face models, every row exactly once.
+
+    A job is one YAML file. Running the same command again resumes.
+    """
+
+
+_SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting of the job file, e.g. --set resources.replicas=4. May be repeated.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+_VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages too.")
+
+
+class _Slice(click.ParamType[tuple[int, int]]):
+    """`i/N`, counted from 1."""
+
+    name = "i/N"
+
+    @override
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """(i - 1, N); fails where it is not 1 <= i <= N."""
+        if isinstance(value, tuple):
+            return value
+        number, _, count = str(value).partition("/")
+        if number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count):
+            return int(number) - 1, int(count)
+        message = f"{value!r} is no slice; expected i/N with 1 <= i <= N, e.g. 1/4"
+        raise click.BadParameter(message, ctx=ctx, param=param)
+
+
+@group.command()
+@click.argument("job", metavar="JOB.yaml")
+@_SET
+@click.option("--dry-run", is_flag=True, help="Say what would be done; start nothing.")
+@click.option(
+    "--slice",
+    "slice_",
+    type=_Slice(),
+    metavar="i/N",
+    help="Take only each N-th shard, the i-th first: several drivers may work on one run at once.",
+)
+@_JSON
+@_VERBOSE
+def label(
+    job: str,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    slice_: tuple[int, int] | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Label the corpus that JOB.yaml describes; resumes where an earlier attempt stopped.
+
+    Progress and messages go to stderr, the result to stdout. Ctrl-C (or SIGTERM) stops after the
+    splits that are being predicted; a second one stops at once. Either way nothing committed is
+    lost.
+    """
+    from labelmill.cli import labelling
+
+    if dry_run:
+        labelling.describe(job, overrides, slice_, as_json=as_json)
+    else:
+        sys.exit(labelling.label(job, overrides, slice_, as_json=as_json, verbose=verbose))
+
+
+@group.command()
+@click.argument("output", metavar="OUTPUT")
+@click.option("--rejects", is_flag=True, help="List every reject instead, one JSON object a line.")
+@_JSON
+def status(output: str, rejects: bool, as_json: bool) -> None:
+    """Say how far the run in the directory OUTPUT is, from its ledger alone.
+
+    Works on a run that is finished, running or crashed. Exit code 0 where it is whole, 3 where not.
+    """
+    from labelmill.cli import looking
+
+    sys.exit(looking.rejects(output) if rejects else looking.status(output, as_json=as_json))
+
+
+@group.command()
+@click.argument("output", metavar="OUTPUT")
+@click.option("--source", is_flag=True, help="Also count the rows of the source again and compare.")
+@_JSON
+def verify(output: str, source: bool, as_json: bool) -> None:
+    """Re-read the run in the directory OUTPUT and prove that every row is there once.
+
+    Sizes and checksums of all parts, their own row counts, and that splits join without gap or
+    overlap. Exit code 0 where all holds, 1 where something does not.
+    """
+    from labelmill.cli import looking
+
+    sys.exit(looking.verify(output, source=source, as_json=as_json))
+
+
+@group.command()
+@click.option(
+    "--dir",
+    "directory",
+    default="labelmill-demo",
+    show_default=True,
+    type=click.Path(file_okay=False),
+    help="Where the demo puts its corpus, its model and its output.",
+)
+@click.option("--rows", default=3000, show_default=True, help="Docstrings to label.")
+@_VERBOSE
+def demo(directory: str, rows: int, verbose: bool) -> None:
+    """Show the whole loop on real text that every machine has, offline.
+
+    Trains a small classifier on the standard library's docstrings, then labels those of the
+    installed packages. Needs the extra: pip install 'labelmill[demo]'.
+    """
+    from labelmill.cli import demonstrating
+
+    sys.exit(demonstrating.demo(directory, rows, verbose=verbose))
+
+
+def main() -> None:
+    """The entry point: our own errors become one message on stderr and their exit code."""
+    try:
+        group(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Abort:
+        click.echo("stopped; running the same command again goes on", err=True)
+        sys.exit(3)
+    except LabelmillError as error:
+        click.echo(f"labelmill: {error}", err=True)
+        sys.exit(error.exit_code)

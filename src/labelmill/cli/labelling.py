@@ -1,0 +1,193 @@
+"""`labelmill label`: a job file becomes a plan, the plan a run, events what a person sees."""
+
+import functools
+from collections.abc import Sequence
+
+from labelmill import pipeline
+from labelmill.cli import console
+from labelmill.cli.interrupt import Interrupt
+from labelmill.cli.loading import load
+from labelmill.config.job import LabelJob
+from labelmill.ledger.attempts import Attempt
+from labelmill.ledger.manifest import Manifest
+from labelmill.ledger.run import Run, ShardWork
+from labelmill.ledger.status import Status, read_status
+from labelmill.pipeline import Cluster, Committed, Shape
+from labelmill.plan.plan import Plan, make_plan
+from labelmill.plan.recipe import make_recipe
+from labelmill.plan.runtime import Resolved, resolve
+from labelmill.reports.dry_run import DryRun
+from labelmill.reports.outlook import Outlook
+from labelmill.reports.progress import Progress
+from labelmill.reports.summary import summary
+from labelmill.stages.read import ReadWork
+from labelmill.storage import open_store
+
+WHOLE, UNFINISHED, SPOILT = 0, 3, 4  # exit codes; the others are the errors' own
+
+Slice = tuple[int, int]
+
+
+def label(
+    path: str, overrides: Sequence[str], slice_: Slice | None, *, as_json: bool, verbose: bool
+) -> int:
+    """Run the job; the exit code."""
+    job = load(path, overrides)
+    with Progress() as progress, pipeline.session(verbose=verbose) as cluster:
+        plan = make_plan(job, functools.partial(_resolve, job, cluster))
+        labelling = Labelling(plan, cluster, slice_, progress)
+        with Interrupt() as interrupt:
+            labelling.work(interrupt)
+    status = read_status(job.output.path)
+    console.result(status.to_json() if as_json else summary(status))
+    return labelling.exit_code(status)
+
+
+def describe(path: str, overrides: Sequence[str], slice_: Slice | None, *, as_json: bool) -> None:
+    """Print what the job would do, as this machine would do it; starts no Ray, writes nothing."""
+    job = load(path, overrides)
+    gpus = job.resources.gpus_per_replica
+    plan = make_plan(job, functools.partial(resolve, gpus=None if gpus == "auto" else gpus))
+    there = Manifest.load(open_store(job.output.path)) is not None
+    shards = [shard.path for shard in plan.listing.shards]
+    first, step = slice_ or (0, 1)
+    told = DryRun(
+        plan=plan,
+        status=read_status(job.output.path) if there else None,
+        mine=frozenset(shards[first::step]),
+        replicas=str(job.resources.replicas),
+    )
+    console.result(told.to_json() if as_json else told.render())
+
+
+class Labelling:
+    """One attempt at a run, from its opening to its seal."""
+
+    def __init__(
+        self, plan: Plan, cluster: Cluster, slice_: Slice | None, progress: Progress
+    ) -> None:
+        self._plan = plan
+        self._slice = slice_
+        self._progress = progress
+        self._shape = pipeline.shape(plan.job.resources, cluster, plan.resolved.device)
+        self._run = self._open()
+        self._works = self._run.pending(slice_)
+        self._outlook = self._look()
+        self._stop: str | None = None  # why the job is to stop early
+
+    def work(self, interrupt: Interrupt) -> None:
+        """Label what is pending and seal the run where nothing is left."""
+        self._tell()
+        try:
+            if self._works:
+                self._label(interrupt)
+        finally:
+            self._run.close()
+        if self._stop is None and not self._run.pending():
+            self._run.seal()
+
+    def exit_code(self, status: Status) -> int:
+        """What became of it, as design says: 0, 3 or 4."""
+        if _rejected_share(status) > self._plan.job.output.max_rejected or status.shards_damaged:
+            return SPOILT if status.complete or self._stop == _TOO_MANY else UNFINISHED
+        mine_done = self._slice is not None and self._stop is None
+        return WHOLE if status.complete or mine_done else UNFINISHED
+
+    def _open(self) -> Run:
+        plan, shape = self._plan, self._shape
+        attempt = Attempt(resources=_resources(plan, shape))
+        return Run.open(plan.job.output.path, plan.manifest, plan.listing.shards, attempt=attempt)
+
+    def _label(self, interrupt: Interrupt) -> None:
+        recipe = make_recipe(
+            self._plan,
+            self._run.manifest,
+            threads=self._shape.threads,
+            attempt=self._run.attempt.name,
+        )
+        works = _read_works(self._works, check=self._wants_check())
+        stopping = functools.partial(self._stopping, interrupt)
+        for event in pipeline.run(recipe, works, self._shape, stopping):
+            if isinstance(event, Committed):
+                if self._run.record(event.receipt):
+                    self._outlook.committed(event.receipt)
+            else:
+                self._outlook.flying(event.rows, event.tokens)
+            self._progress.show(self._outlook.view())
+
+    def _stopping(self, interrupt: Interrupt) -> bool:
+        if self._stop is None and interrupt.wished:
+            self._stop = _ASKED
+        if self._stop is None and self._too_many():
+            self._stop = _TOO_MANY
+        if self._stop is not None:
+            self._progress.say(f"stopping after the splits that are being predicted: {self._stop}")
+        return self._stop is not None
+
+    def _too_many(self) -> bool:
+        """Whether output.max_rejected can no longer be met."""
+        total = self._outlook.total()
+        return (
+            total is not None
+            and self._outlook.rejected > self._plan.job.output.max_rejected * total
+        )
+
+    def _wants_check(self) -> bool:
+        return not self._run.checked and self._plan.resolved.precision != "float32"
+
+    def _look(self) -> Outlook:
+        totals = self._run.totals()
+        return Outlook(
+            {shard.path: shard for shard in self._plan.listing.shards},
+            rows_before=totals.rows_read,
+            rejected_before=totals.rows_rejected,
+            rows_total=self._plan.reading.rows,
+        )
+
+    def _tell(self) -> None:
+        plan, say = self._plan, self._progress.say
+        for path in plan.listing.foreign:
+            say(f"left alone, not of a known format: {path}")
+        for path in self._run.foreign:
+            say(f"in the output directory, but not of this run: {path}")
+        for path, reason in plan.reading.unreadable.items():
+            say(f"shard {path!r} cannot be opened: {reason}")
+        verb = "resuming" if plan.resumes else "starting"
+        shards = f"{len(self._works):,} of {len(plan.listing.shards):,} shards"
+        say(
+            f"{verb} {plan.job.output.path}: {shards} pending, "
+            f"{self._shape.replicas} replicas on {plan.resolved.device} "
+            f"({plan.resolved.engine}, {plan.resolved.precision})"
+        )
+
+
+_ASKED = "asked to; once more stops at once; run the same command again to go on"
+_TOO_MANY = "output.max_rejected can no longer be met"
+
+
+def _resolve(job: LabelJob, cluster: Cluster, engine: str, precision: str) -> Resolved:
+    """Ask a node that a replica would run on; on one machine that is this one."""
+    gpus = pipeline.gpus_wanted(job.resources, cluster)
+    question = functools.partial(resolve, engine, precision, gpus=gpus)
+    return question() if cluster.nodes == 1 else pipeline.on_replica(question, gpus=gpus)
+
+
+def _resources(plan: Plan, shape: Shape) -> dict[str, object]:
+    return {
+        "replicas": shape.replicas,
+        "gpus_per_replica": shape.gpus_per_replica,
+        "threads": shape.threads,
+        "device": plan.resolved.device,
+    }
+
+
+def _read_works(works: Sequence[ShardWork], *, check: bool) -> list[ReadWork]:
+    """The first shard carries the self-check, where the run still needs one."""
+    return [
+        ReadWork(shard=w.shard, generation=w.generation, done=w.done, check=check and place == 0)
+        for place, w in enumerate(works)
+    ]
+
+
+def _rejected_share(status: Status) -> float:
+    return status.rows_rejected / status.rows_read if status.rows_read else 0.0

@@ -1,0 +1,93 @@
+"""Session: the Ray cluster that a job runs on, its own or one that is there, and what it has.
+
+A job that is submitted to a cluster, or runs where RAY_ADDRESS points to one, joins it; otherwise
+Ray is started on this machine for the time of the job. Ray's own chatter is held back unless asked
+for.
+"""
+
+import contextlib
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray
+import ray.data
+from ray.util.annotations import RayDeprecationWarning
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What Ray counts on the nodes that are alive now."""
+
+    nodes: int
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def session(*, verbose: bool) -> Iterator[Cluster]:
+    """Ray for the time of a job; what this call has started is shut down at the end."""
+    if not verbose:
+        _hush()
+    here = "RAY_ADDRESS" not in os.environ
+    with contextlib.nullcontext() if verbose else _withheld():
+        ray.init(
+            include_dashboard=False if here else None,
+            log_to_driver=verbose,
+            logging_level=logging.INFO if verbose else logging.ERROR,
+        )
+    try:
+        yield _cluster()
+    finally:
+        ray.shutdown()
+
+
+def on_replica(question: Callable[[], Answer], *, gpus: float) -> Answer:
+    """A question answered on a node that a replica would run on."""
+    remote: Any = ray.remote(num_cpus=0 if gpus else 1, num_gpus=gpus, max_retries=3)(_ask)
+    answer: Answer = ray.get(remote.remote(question))
+    return answer
+
+
+def _ask(question: Callable[[], Answer]) -> Answer:
+    return question()
+
+
+def _cluster() -> Cluster:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray's
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # ray's
+    return Cluster(
+        nodes=sum(node["Alive"] for node in nodes),
+        cpus=resources.get("CPU", 0.0),
+        gpus=resources.get("GPU", 0.0),
+    )
+
+
+def _hush() -> None:
+    """Ray's errors reach us as exceptions; its log files keep the rest."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _withheld() -> Iterator[None]:
+    """What is written to stderr meanwhile, by Ray's C++ parts too, is shown only on failure."""
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "wb") as stderr:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            stderr.write(held.read())
+            raise
+        finally:
+            os.dup2(stderr.fileno(), 2)

@@ -1,0 +1,47 @@
+"""Shape: how a job is spread over a cluster. Nothing here can change a result.
+
+A replica on a CPU has `cpus_per_replica` threads; it takes almost none of Ray's logical CPUs,
+because actors that hold all of them leave none for reading and tokenizing, and such a job hangs for
+ever.
+"""
+
+from dataclasses import dataclass
+
+from labelmill.config.resources import ResourcesSection
+from labelmill.errors import ConfigError
+from labelmill.pipeline.session import Cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The spread."""
+
+    replicas: int
+    gpus_per_replica: float
+    threads: int  # CPU threads of one replica
+    tokenizers: int | None  # splits tokenized at once; None: as many as there is room for
+
+
+def gpus_wanted(resources: ResourcesSection, cluster: Cluster) -> float:
+    """GPUs of one replica: what the job says, else 1 where the cluster has any."""
+    if resources.gpus_per_replica == "auto":
+        return 1.0 if cluster.gpus else 0.0
+    return resources.gpus_per_replica
+
+
+def shape(resources: ResourcesSection, cluster: Cluster, device: str) -> Shape:
+    """Fill in every `auto`; raises ConfigError where the replicas can never be placed."""
+    gpus = gpus_wanted(resources, cluster) if device == "cuda" else 0.0
+    cpus = 1.0 if resources.cpus_per_replica == "auto" else resources.cpus_per_replica
+    room = int(cluster.gpus / gpus) if gpus else max(1, int(cluster.cpus / cpus))
+    replicas = room if resources.replicas == "auto" else resources.replicas
+    if gpus and replicas > room:
+        raise ConfigError(
+            f"resources.replicas: {replicas} replicas of {gpus:g} GPUs do not fit into the "
+            f"cluster's {cluster.gpus:g} GPUs; there is room for {room}"
+        )
+    tokenizers = None if resources.tokenizers == "auto" else resources.tokenizers
+    threads = max(1, int(cpus))
+    return Shape(
+        replicas=max(1, replicas), gpus_per_replica=gpus, threads=threads, tokenizers=tokenizers
+    )

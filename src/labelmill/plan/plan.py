@@ -1,0 +1,135 @@
+"""Plan: all that a job will do, decided before anything is started.
+
+A new run is surveyed: columns, types, what each `auto` means. A run that is there is taken as its
+manifest says. Nothing is written here.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+import labelmill
+from labelmill import checkpoints
+from labelmill.batch import ModelFacts
+from labelmill.checkpoints import Checkpoint
+from labelmill.config.fingerprint import result_settings
+from labelmill.config.job import LabelJob
+from labelmill.ledger.manifest import Manifest
+from labelmill.ops import plugins
+from labelmill.ops.columns import output_schema
+from labelmill.plan.reading import Reading, first_reading, next_reading
+from labelmill.plan.runtime import Resolved, cut_rule, standing_choice
+from labelmill.source import Listing, list_shards, refuse_overlap
+from labelmill.storage import open_store
+from labelmill.tasks import Task
+
+Resolver = Callable[[str, str], Resolved]  # engine and precision as wanted -> as they will be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The decisions."""
+
+    job: LabelJob
+    listing: Listing
+    checkpoint: Checkpoint
+    facts: ModelFacts
+    resolved: Resolved
+    reading: Reading
+    manifest: Manifest  # as this job would begin the run, or go on with the one that is there
+    resumes: bool
+
+
+def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
+    """Look at model, source and output directory; raises ConfigError, InputError, ModelError.
+
+    `resolve` is asked once, after everything else was found to be in order.
+    """
+    refuse_overlap(job.source.path, job.output.path)
+    standing = Manifest.load(open_store(job.output.path))
+    listing = list_shards(job.source.path, job.source.format)
+    checkpoint = checkpoints.resolve(
+        job.model.path,
+        job.model.revision,
+        trust_remote_code=job.model.trust_remote_code,
+        allow_pickle=job.model.allow_pickle,
+    )
+    facts = checkpoints.facts(checkpoint)
+    task: Task = plugins.load_class("labelmill.tasks", job.task)()
+    added = task.schema(facts, job.options)
+    if standing is None:
+        reading = first_reading(job, task.fields, added, listing.shards)
+    else:
+        reading = next_reading(job, task.fields, standing, listing.shards)
+    resolved = resolve(*standing_choice(standing.settings if standing else None, job))
+    return Plan(
+        job=job,
+        listing=listing,
+        checkpoint=checkpoint,
+        facts=facts,
+        resolved=resolved,
+        reading=reading,
+        manifest=_Draft(job, reading, checkpoint, resolved, added).manifest(standing),
+        resumes=standing is not None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What a manifest is made of."""
+
+    job: LabelJob
+    reading: Reading
+    checkpoint: Checkpoint
+    resolved: Resolved
+    added: pa.Schema
+
+    def manifest(self, standing: Manifest | None) -> Manifest:
+        """This job's manifest; what only tells of a run is taken from the one that is there."""
+        rule = cut_rule(self.job, self.resolved.device, standing.rule if standing else None)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Manifest(
+            labelmill_version=standing.labelmill_version if standing else labelmill.__version__,
+            created=standing.created if standing else now,
+            settings=self._settings()
+            | {f"cut.{key}": value for key, value in asdict(rule).items()},
+            provenance=standing.provenance if standing else self._provenance(),
+            part_format=self.job.output.format,
+            schema=self._schema(),
+            source_schema=self.reading.kept,
+            rule=rule,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        chosen = result_settings(self.job)
+        bound = self.reading.binding.columns.items()
+        return (
+            {key: value for key, value in chosen.items() if not key.startswith("source.columns")}
+            | {f"source.columns.{field}": column for field, column in bound}
+            | {
+                "output.raw": self.reading.raw,
+                "model.digest": self.checkpoint.digest,
+                "model.engine": self.resolved.engine,
+                "model.precision": self.resolved.precision,
+            }
+        )
+
+    def _schema(self) -> pa.Schema:
+        return output_schema(
+            self.reading.kept,
+            self.added,
+            prefix=self.job.output.prefix,
+            position=self.job.output.position,
+            error=self.job.source.on_bad_row == "null",
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "model": self.checkpoint.source,
+            "revision": self.checkpoint.revision,
+            "source": list(self.job.source.path),
+            "device": self.resolved.device,
+        }

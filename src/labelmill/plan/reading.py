@@ -1,0 +1,121 @@
+"""Reading: how the source of a job is read: which columns, of which types, or lines as they are.
+
+A new run looks into its shards. A run that is there is read as its manifest says; only shards that
+are new to it are looked into, and refused where they do not fit its schema.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from labelmill.config.job import LabelJob
+from labelmill.errors import ConfigError, InputError
+from labelmill.ledger.manifest import Manifest
+from labelmill.ledger.shards import ShardRecords
+from labelmill.ops import schemas
+from labelmill.ops.columns import output_schema
+from labelmill.plan.columns import Binding, bind, kept
+from labelmill.plan.survey import JSONL, survey
+from labelmill.splits import Shard
+from labelmill.storage import open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The decisions about the source."""
+
+    binding: Binding
+    kept: pa.Schema
+    raw: bool  # JSON Lines to JSON Lines with all fields kept: lines are carried as they are
+    rows: int | None = None  # where footers tell
+    unreadable: Mapping[str, str] = field(
+        default_factory=dict
+    )  # shard -> why it could not be looked into
+
+
+def first_reading(
+    job: LabelJob, fields: tuple[str, ...], added: pa.Schema, shards: tuple[Shard, ...]
+) -> Reading:
+    """For a new run; raises ConfigError for columns that are absent or clash with added ones."""
+    found = survey(shards)
+    jsonl = [shard.format == JSONL for shard in shards]
+    raw = job.output.format == JSONL and all(jsonl) and job.source.keep == "all"
+    if raw:
+        _refuse_clash(job, found.schema, added)
+    return Reading(
+        binding=bind(fields, job.source.columns, found.schema),
+        kept=pa.schema([]) if raw else kept(found, job.source.keep, jsonl=any(jsonl)),
+        raw=raw,
+        rows=found.rows,
+        unreadable=found.unreadable,
+    )
+
+
+def next_reading(
+    job: LabelJob, fields: tuple[str, ...], standing: Manifest, shards: tuple[Shard, ...]
+) -> Reading:
+    """For a run that is there; raises InputError for a new shard that its schema cannot hold."""
+    settings = standing.settings
+    names = [name.removesuffix("?") for name in fields]
+    bound = {name: settings.get(f"source.columns.{name}") for name in names} | dict(
+        job.source.columns
+    )
+    raw = bool(settings["output.raw"])
+    unreadable = _refuse_misfits(job, standing, shards, raw=raw)
+    return Reading(
+        binding=Binding(
+            columns={name: column for name, column in bound.items() if column is not None},
+            optional=frozenset(name[:-1] for name in fields if name.endswith("?")),
+        ),
+        kept=standing.source_schema,
+        raw=raw,
+        unreadable=unreadable,
+    )
+
+
+def _refuse_clash(job: LabelJob, columns: pa.Schema, added: pa.Schema) -> None:
+    position, error = job.output.position, job.source.on_bad_row == "null"
+    output_schema(columns, added, prefix=job.output.prefix, position=position, error=error)
+
+
+def _refuse_misfits(
+    job: LabelJob, standing: Manifest, shards: tuple[Shard, ...], *, raw: bool
+) -> Mapping[str, str]:
+    records = ShardRecords(open_store(job.output.path))
+    new = [shard for shard in shards if records.get(shard.path) is None]
+    if not new or job.source.keep == "none":
+        return {}
+    if raw:
+        _refuse_other_formats(new)
+        return {}
+    found = survey(new)
+    # What JSON Lines hold beyond the schema is the reader's to judge, row by row.
+    columns = [
+        c
+        for c in found.schema
+        if job.source.keep == "all" or c.name in standing.source_schema.names
+    ]
+    if all(shard.format == JSONL for shard in new):
+        return found.unreadable
+    run = pa.schema(standing.source_schema)
+    together = schemas.unify([("the run", run), (new[0].path, pa.schema(columns))])
+    grown = [
+        c.name for c in together if c.name not in run.names or c.type != run.field(c.name).type
+    ]
+    if grown:
+        raise InputError(
+            f"column {grown[0]!r} of new shards (such as {new[0].path!r}) does not fit the "
+            "run's schema, which is fixed; use a new output directory, or keep named columns only "
+            "(source.keep)"
+        )
+    return found.unreadable
+
+
+def _refuse_other_formats(new: list[Shard]) -> None:
+    for shard in new:
+        if shard.format != JSONL:
+            raise ConfigError(
+                f"shard {shard.path!r} is {shard.format}, but the run carries lines of JSON Lines "
+                "as they are; use a new output directory"
+            )

@@ -1,0 +1,58 @@
+"""Runtime: what runs the model, with every `auto` resolved; and how the job is cut because of it.
+
+Asked on a machine that a replica would run on. What decides results (engine, precision, cut rule)
+is resolved once, when the run starts, and taken from the manifest afterwards.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labelmill import engines
+from labelmill.config.job import LabelJob
+from labelmill.splits import CutRule
+
+# Seconds to a minute of prediction a split, and a few MiB to carry.
+_AUTO_RULE = {
+    "cpu": CutRule(split_rows=500, split_bytes=8 << 20),
+    "cuda": CutRule(split_rows=200_000, split_bytes=128 << 20),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The answer of a machine."""
+
+    engine: str
+    precision: str
+    device: str
+
+
+def resolve(engine: str, precision: str, *, gpus: float | None) -> Resolved:
+    """Engine and precision for this machine; `gpus` 0 keeps off GPUs, None takes what is there."""
+    name, _ = engines.choose(engine, "float32")
+    device = "cpu" if gpus == 0 else engines.best_device(name)
+    name, precision = engines.choose(name, precision, device)
+    return Resolved(engine=name, precision=precision, device=device)
+
+
+def cut_rule(job: LabelJob, device: str, standing: CutRule | None) -> CutRule:
+    """The job's own sizes; where it says auto those of the run that is there, else the device's."""
+    auto = standing or _AUTO_RULE[device]
+    rows, size = job.source.split_rows, job.source.split_bytes
+    return CutRule(
+        split_rows=auto.split_rows if rows == "auto" else rows,
+        split_bytes=auto.split_bytes if size == "auto" else size,
+    )
+
+
+def standing_choice(settings: Mapping[str, Any] | None, job: LabelJob) -> tuple[str, str]:
+    """The job's engine and precision; for `auto`, what the run that is there was started with."""
+    wanted = (job.model.engine, job.model.precision)
+    if settings is None:
+        return wanted
+    recorded = (settings["model.engine"], settings["model.precision"])
+    engine, precision = (
+        there if want == "auto" else want for want, there in zip(wanted, recorded, strict=True)
+    )
+    return engine, precision

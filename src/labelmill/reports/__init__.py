@@ -1,0 +1,1 @@
+"""Reports: what people see of a job, while it runs and afterwards."""

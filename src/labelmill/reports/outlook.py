@@ -1,0 +1,99 @@
+"""Outlook: how far a job is, how fast, and how long it will still take.
+
+Rows of Parquet are known from footers. Of JSON Lines only bytes are, so rows are projected from the
+rows and bytes done so far; of a compressed shard the bytes count when it is finished. Before the
+first of them there is no projection.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from labelmill.ledger.receipt import Receipt
+from labelmill.splits import Shard
+
+_COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One look at a running job."""
+
+    rows: int  # committed or predicted, of the whole run
+    rejected: int
+    share: float | None  # of all rows, 0..1; None where nobody can know yet
+    rows_per_second: float  # of this attempt
+    tokens_per_second: float
+    seconds: float  # since this attempt began to label
+    left: float | None  # seconds
+
+
+class Outlook:
+    """Counts receipts and looks ahead."""
+
+    def __init__(
+        self,
+        shards: Mapping[str, Shard],
+        *,
+        rows_before: int,
+        rejected_before: int,
+        rows_total: int | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._shards = shards
+        self._rows_total = rows_total
+        self._bytes_total = sum(shard.size for shard in shards.values())
+        self._clock = clock
+        self._start = clock()
+        self._rows_before = rows_before
+        self.rows = 0  # committed in this attempt
+        self.rejected = rejected_before
+        self._tokens = 0
+        self._bytes: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
+        self._flying = (0, 0)
+
+    def committed(self, receipt: Receipt) -> None:
+        """A part is in its place."""
+        self.rows += receipt.rows_read
+        self.rejected += receipt.rows_rejected
+        self._tokens += receipt.tokens
+        shard = self._shards[receipt.split.shard]
+        name = shard.path
+        self._rows[name] = self._rows.get(name, 0) + receipt.rows_read
+        if receipt.split.last:
+            self._bytes[name] = shard.size
+        elif shard.format == "jsonl" and not shard.path.lower().endswith(_COMPRESSED):
+            here = receipt.split.stop - receipt.split.start
+            self._bytes[name] = self._bytes.get(name, 0) + here
+
+    def flying(self, rows: int, tokens: int) -> None:
+        """So much is predicted in splits that are not committed."""
+        self._flying = (rows, tokens)
+
+    def total(self) -> int | None:
+        """Rows of the whole source: counted where footers tell, else projected."""
+        if self._rows_total is not None:
+            return self._rows_total
+        counted = sum(self._bytes.values())
+        if not counted:
+            return None
+        rows = sum(self._rows[name] for name in self._bytes)
+        return max(round(rows / counted * self._bytes_total), self._rows_before + self.rows)
+
+    def view(self) -> View:
+        """One look, now."""
+        seconds = max(self._clock() - self._start, 1e-9)
+        here = self.rows + self._flying[0]
+        rows, total = self._rows_before + here, self.total()
+        speed = here / seconds
+        left = None if total is None or not speed else max(total - rows, 0) / speed
+        return View(
+            rows=rows,
+            rejected=self.rejected,
+            share=None if not total else min(rows / total, 1.0),
+            rows_per_second=speed,
+            tokens_per_second=(self._tokens + self._flying[1]) / seconds,
+            seconds=seconds,
+            left=left,
+        )

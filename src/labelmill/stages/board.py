@@ -1,0 +1,116 @@
+"""Board: where workers and the driver tell each other how far they are, and when to stop.
+
+One board a process (`Board`), or one actor for a whole cluster that `RemoteBoard` speaks to. It
+holds only what may be lost: counts for the eye, the wish to stop, and how often a split was begun.
+It does not know what is committed; the ledger does.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import ray
+
+
+class Notices(Protocol):
+    """What stages may ask and tell."""
+
+    def stopping(self) -> bool:
+        """True once the job has been asked to stop: begin no other split."""
+        ...
+
+    def begin(self, split: str) -> int:
+        """Note that a replica begins a split; how often it was begun before and not ended."""
+        ...
+
+    def end(self, split: str) -> None:
+        """Note that the replica has come through the split alive."""
+        ...
+
+    def post(self, split: str, rows: int, tokens: int) -> None:
+        """So much of a split is predicted by now."""
+        ...
+
+
+class Board:
+    """The board itself, in one process."""
+
+    def __init__(self) -> None:
+        self._stopping = False
+        self._begun: Counter[str] = Counter()
+        self._posts: dict[str, tuple[int, int]] = {}
+
+    def stop(self) -> None:
+        """Ask every stage to begin no other split."""
+        self._stopping = True
+
+    def stopping(self) -> bool:
+        """See Notices."""
+        return self._stopping
+
+    def begin(self, split: str) -> int:
+        """See Notices."""
+        before = self._begun[split]
+        self._begun[split] += 1
+        return before
+
+    def end(self, split: str) -> None:
+        """See Notices."""
+        self._begun.pop(split, None)
+
+    def post(self, split: str, rows: int, tokens: int) -> None:
+        """See Notices."""
+        self._posts[split] = (rows, tokens)
+
+    def forget(self, splits: Sequence[str]) -> None:
+        """The splits are committed: what was posted of them no longer counts."""
+        for split in splits:
+            self._posts.pop(split, None)
+
+    def in_flight(self) -> Mapping[str, tuple[int, int]]:
+        """Rows and tokens predicted so far, by split."""
+        return dict(self._posts)
+
+
+class RemoteBoard:
+    """The same board behind a Ray actor; `post`, `end` and `forget` do not wait."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    @classmethod
+    def create(cls) -> "RemoteBoard":
+        """A new board on the driver's own node, so that it lives as long as the driver."""
+        here = ray.get_runtime_context().get_node_id()
+        stay = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+        actor = ray.remote(Board).options(num_cpus=0, scheduling_strategy=stay)
+        return cls(actor.remote())
+
+    def stop(self) -> None:
+        """See Board."""
+        ray.get(self._handle.stop.remote())
+
+    def stopping(self) -> bool:
+        """See Notices."""
+        return bool(ray.get(self._handle.stopping.remote()))
+
+    def begin(self, split: str) -> int:
+        """See Notices."""
+        return int(ray.get(self._handle.begin.remote(split)))
+
+    def end(self, split: str) -> None:
+        """See Notices."""
+        self._handle.end.remote(split)
+
+    def post(self, split: str, rows: int, tokens: int) -> None:
+        """See Notices."""
+        self._handle.post.remote(split, rows, tokens)
+
+    def forget(self, splits: Sequence[str]) -> None:
+        """See Board."""
+        self._handle.forget.remote(list(splits))
+
+    def in_flight(self) -> Mapping[str, tuple[int, int]]:
+        """See Board."""
+        posts: Mapping[str, tuple[int, int]] = ray.get(self._handle.in_flight.remote())
+        return posts

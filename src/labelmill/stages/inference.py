@@ -1,0 +1,123 @@
+"""Inference: the encoded rows of one split through an engine, microbatch by microbatch.
+
+Out of memory halves the budget, remembers it, and goes on with what is left; a single sequence that
+does not fit is the caller's to reject. Outputs come back in the order of the sequences, whatever
+the order of the microbatches was.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from labelmill import engines
+from labelmill.batch import Array, Encoded, Microbatch, Outputs
+from labelmill.batching import microbatches
+from labelmill.engines import Engine
+from labelmill.errors import EngineError, OutOfMemory
+from labelmill.ops import plugins
+from labelmill.plan.recipe import Recipe
+
+Progress = Callable[[int, int], None]  # sequences and tokens predicted so far
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inferred:
+    """The outputs of a split and what it cost."""
+
+    outputs: Outputs  # [sequences, ...] by name
+    padded_tokens: int  # tokens computed, padding included
+    finite: npt.NDArray[np.bool_]  # [sequences] every output is a finite number
+
+
+class Inference:
+    """An engine with the token budget that it is known to bear."""
+
+    def __init__(self, engine: Engine, budget: int, pad_token_id: int) -> None:
+        self._engine = engine
+        self._pad_token_id = pad_token_id
+        self.budget = budget
+
+    def run(self, encoded: Encoded, progress: Progress | None = None) -> Inferred:
+        """Predict every sequence; raises EngineError where one alone does not fit into memory."""
+        collected = _Collected(len(encoded))
+        while True:
+            left = np.flatnonzero(~collected.done)
+            try:
+                for batch in microbatches(encoded, self.budget, self._pad_token_id, only=left):
+                    self._forward(batch, collected)
+                    if progress is not None:
+                        progress(collected.sequences, collected.tokens)
+                return collected.inferred()
+            except _TooLarge as failure:
+                self._shrink(failure.batch, failure)
+
+    def _forward(self, batch: Microbatch, collected: "_Collected") -> None:
+        try:
+            collected.add(batch, self._engine.forward(batch))
+        except OutOfMemory as error:
+            raise _TooLarge(batch) from error
+
+    def _shrink(self, batch: Microbatch, failure: "_TooLarge") -> None:
+        """Halve what the microbatch held; the new budget stays."""
+        rows, longest = batch.inputs["attention_mask"].shape
+        if rows == 1:
+            raise EngineError(
+                f"one sequence of {longest} tokens does not fit into the memory of "
+                f"{self._engine.device!r} ({failure.__cause__}); lower options.max_length"
+            ) from failure
+        self.budget = max(longest, rows * longest // 2)
+
+
+class _TooLarge(Exception):  # noqa: N818 - never leaves this module
+    """The microbatch that did not fit."""
+
+    def __init__(self, batch: Microbatch) -> None:
+        self.batch = batch
+
+
+class _Collected:
+    """Outputs put back into the order of the sequences."""
+
+    def __init__(self, sequences: int) -> None:
+        self.done = np.zeros(sequences, np.bool_)
+        self._outputs: dict[str, Array] = {}
+        self._padded = 0
+        self.sequences = 0
+        self.tokens = 0
+
+    def add(self, batch: Microbatch, outputs: Outputs) -> None:
+        for name, values in outputs.items():
+            if name not in self._outputs:
+                self._outputs[name] = np.zeros((len(self.done), *values.shape[1:]), values.dtype)
+            self._outputs[name][batch.sequences] = values
+        self.done[batch.sequences] = True
+        mask = batch.inputs["attention_mask"]
+        self._padded += mask.size
+        self.sequences += len(batch.sequences)
+        self.tokens += int(mask.sum())
+
+    def inferred(self) -> Inferred:
+        finite = np.ones(len(self.done), np.bool_)
+        for values in self._outputs.values():
+            finite &= np.isfinite(values.reshape(len(self.done), -1)).all(axis=1)
+        return Inferred(outputs=self._outputs, padded_tokens=self._padded, finite=finite)
+
+
+def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
+    """The recipe's engine on this machine's device, with its token budget.
+
+    Raises EngineError where this machine has another device than the run was started on: labels
+    would differ from the parts that are there.
+    """
+    runtime = recipe.runtime
+    engine = engines.load(
+        runtime.engine,
+        recipe.checkpoint,
+        plugins.load_class("labelmill.tasks", recipe.task).auto_class,
+        precision=precision or runtime.precision,
+        device=runtime.device,
+        threads=runtime.threads,
+    )
+    return Inference(engine, runtime.budget or engine.default_budget, recipe.facts.pad_token_id)

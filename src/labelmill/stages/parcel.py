@@ -1,0 +1,153 @@
+"""Parcel: one whole split on its way from stage to stage, as one row of Ray's dataset.
+
+Ray cuts and glues blocks as it likes, but never cuts a row and never opens a binary. So a parcel is
+one row: a small JSON head, and Arrow IPC streams in `large_binary` cells that a stage opens only if
+it needs them. Reading a cell back copies nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from labelmill.batch import Encoded
+from labelmill.splits import Break, Rows, Split
+
+_CELLS = ("rows", "encoded", "labels")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What every stage may read of a parcel without opening a cell."""
+
+    split: Split
+    generation: int = 0  # of the shard's record in the ledger
+    breaks: tuple[Break, ...] = ()
+    check: bool = False  # compare this split's sample with float32
+    skipped: bool = False  # the job is stopping: pass on, do nothing, commit nothing
+    errors: Mapping[int, str] = field(default_factory=dict)  # row -> reason, found after reading
+    tokens: int = 0
+    padded_tokens: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)  # stage -> wall seconds
+    replica: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what predicted it: device, budget, ...
+    agreement: Mapping[str, float] | None = None  # the self-check's record
+
+    def to_json(self) -> str:
+        """The inverse of `from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The head that `to_json` wrote."""
+        raw = json.loads(text)
+        raw["split"] = Split(**raw["split"])
+        raw["breaks"] = tuple(Break(**piece) for piece in raw["breaks"])
+        raw["errors"] = {int(row): reason for row, reason in raw["errors"].items()}
+        return cls(**raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """A head and the sealed cells; `None` where a stage has not come yet."""
+
+    head: Head
+    cells: Mapping[str, pa.Buffer]
+
+    def rows(self) -> Rows:
+        """Every row of the split."""
+        return Rows.from_table(_open(self.cells["rows"]))
+
+    def encoded(self) -> Encoded:
+        """The model inputs of the rows that were good when they were tokenized."""
+        return _encoded(_open(self.cells["encoded"]))
+
+    def labels(self) -> pa.Table:
+        """The added columns, one row for each row that was good when it was tokenized."""
+        return _open(self.cells["labels"])
+
+    def with_head(self, **changes: Any) -> Self:
+        """The same cells under a changed head."""
+        return replace(self, head=replace(self.head, **changes))
+
+    def with_cell(self, name: str, table: pa.Table | None) -> Self:
+        """The parcel with one cell written, or taken away (None)."""
+        cells = {key: cell for key, cell in self.cells.items() if key != name}
+        if table is not None:
+            cells[name] = _seal(table)
+        return replace(self, cells=cells)
+
+    def took(self, stage: str, seconds: float) -> Self:
+        """The parcel with a stage's wall time noted."""
+        return self.with_head(seconds={**self.head.seconds, stage: round(seconds, 6)})
+
+    def skip(self) -> Self:
+        """An empty parcel that says that the split was left alone."""
+        return replace(self, head=replace(self.head, skipped=True), cells={})
+
+    def to_block(self) -> pa.Table:
+        """One row for Ray."""
+        columns: dict[str, pa.Array] = {"head": pa.array([self.head.to_json()])}
+        for name in _CELLS:
+            columns[name] = _cell(self.cells.get(name))
+        return pa.table(columns)
+
+    @classmethod
+    def from_block(cls, block: pa.Table) -> Self:
+        """The parcel in a block of exactly one row."""
+        if block.num_rows != 1:
+            raise AssertionError(f"a block of {block.num_rows} rows reached a stage, expected 1")
+        cells = {name: block[name][0].as_buffer() for name in _CELLS if block[name][0].is_valid}
+        return cls(head=Head.from_json(block["head"][0].as_py()), cells=cells)
+
+
+def encoded_table(encoded: Encoded) -> pa.Table:
+    """Ragged columns, one list a sequence; ids are uint16 where all of them fit."""
+    offsets = pa.array(encoded.offsets, pa.int64())
+    columns: dict[str, pa.Array] = {"rows": pa.array(encoded.rows, pa.int32())}
+    columns["lengths"] = pa.array(encoded.lengths, pa.int32())
+    for name, values in encoded.inputs.items():
+        small = len(values) == 0 or (values.min() >= 0 and values.max() < 2**16)
+        flat = pa.array(values.astype(np.uint16 if small else np.int32))
+        columns[f"input:{name}"] = pa.LargeListArray.from_arrays(offsets, flat)
+    return pa.table(columns)
+
+
+def _encoded(table: pa.Table) -> Encoded:
+    names = [name for name in table.column_names if name.startswith("input:")]
+    return Encoded(
+        rows=_numpy(table["rows"]),
+        lengths=_numpy(table["lengths"]),
+        inputs={name.removeprefix("input:"): _numpy(_flat(table[name])) for name in names},
+    )
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
+
+
+def _numpy(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int32]]:
+    values: np.ndarray[Any, np.dtype[np.int32]] = column.to_numpy().astype(np.int32, copy=False)
+    return values
+
+
+def _seal(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return sink.getvalue()
+
+
+def _open(buffer: pa.Buffer) -> pa.Table:
+    return pa.ipc.open_stream(buffer).read_all()
+
+
+def _cell(buffer: pa.Buffer | None) -> pa.Array:
+    if buffer is None:
+        return pa.nulls(1, pa.large_binary())
+    offsets = pa.py_buffer(np.array([0, buffer.size], dtype=np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, buffer])

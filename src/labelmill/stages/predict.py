@@ -1,0 +1,129 @@
+"""Predict: the third stage. One replica holds one model and labels one split a call.
+
+A split that has taken its replica down twice is suspect: it is then predicted in a child process
+(quarantine), and the row that kills it is found by halving. Non-finite outputs are rejects.
+"""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from labelmill.batch import Encoded
+from labelmill.ops import plugins
+from labelmill.plan.recipe import Recipe
+from labelmill.stages import agreement
+from labelmill.stages.board import Notices
+from labelmill.stages.inference import Inferred, open_inference
+from labelmill.stages.parcel import Parcel
+from labelmill.stages.quarantine import Quarantine
+from labelmill.tasks import Task
+
+NOT_FINITE = "the model's output is not a finite number"
+TRIES = 2  # a replica may die twice over a split before the split is suspect
+_POST_EVERY = 0.5  # seconds
+
+
+class Replica:
+    """One model, ready to label splits one after another."""
+
+    def __init__(self, recipe: Recipe, board: Notices) -> None:
+        self._recipe = recipe
+        self._board = board
+        self._task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
+        self._inference = open_inference(recipe)
+
+    def predict(self, parcel: Parcel) -> Parcel:
+        """The parcel with its labels; skipped once the job is stopping."""
+        if parcel.head.skipped or self._board.stopping():
+            return parcel.skip()
+        split = parcel.head.split.id
+        started = time.perf_counter()
+        tries = self._board.begin(split)
+        encoded = parcel.encoded()
+        lethal: Mapping[int, str] = {}
+        if tries >= TRIES:
+            lethal, encoded = Quarantine(self._recipe).sift(encoded)
+        done = self._inference.run(encoded, self._poster(split))
+        parcel = self._labelled(parcel, encoded, done, lethal)
+        self._board.end(split)
+        return parcel.took("predict", time.perf_counter() - started)
+
+    def _labelled(
+        self, parcel: Parcel, encoded: Encoded, done: Inferred, lethal: Mapping[int, str]
+    ) -> Parcel:
+        good = np.flatnonzero(parcel.rows().good.to_numpy())
+        labels = self._decode(encoded, done, len(good))
+        errors = dict(lethal)
+        errors |= {int(row): NOT_FINITE for row in np.unique(encoded.rows[~done.finite])}
+        found = self._check(encoded, labels) if parcel.head.check else None
+        return (
+            parcel.with_cell("encoded", None)
+            .with_cell("labels", labels)
+            .with_head(
+                errors={int(good[row]): reason for row, reason in errors.items()},
+                padded_tokens=done.padded_tokens,
+                agreement=found,
+                replica=self._self_description(),
+            )
+        )
+
+    def _decode(self, encoded: Encoded, done: Inferred, rows: int) -> pa.Table:
+        recipe = self._recipe
+        if not len(encoded):
+            return task_schema(recipe).empty_table() if not rows else _nulls(recipe, rows)
+        return self._task.decode(done.outputs, encoded, rows, recipe.facts, recipe.options)
+
+    def _check(self, encoded: Encoded, labels: pa.Table) -> Mapping[str, float] | None:
+        """Compare a sample with float32; raises EngineError below the job's min_agreement."""
+        runtime = self._recipe.runtime
+        if runtime.precision == "float32" or not len(encoded):
+            return None
+        rows = agreement.sample(labels.num_rows)
+        some = agreement.part_of(encoded, rows)
+        exact = open_inference(self._recipe, precision="float32").run(some)
+        reference = self._decode(some, exact, len(rows))
+        ours = labels.take(pa.array(rows))
+        agrees = self._task.agrees(ours, reference)
+        found = agreement.record(agrees, ours, reference)
+        agreement.enforce(found, runtime.min_agreement, runtime.precision)
+        return found
+
+    def _self_description(self) -> dict[str, object]:
+        runtime = self._recipe.runtime
+        return {
+            "engine": runtime.engine,
+            "precision": runtime.precision,
+            "device": runtime.device,
+            "budget": self._inference.budget,
+        }
+
+    def _poster(self, split: str) -> "_Poster":
+        return _Poster(self._board, split)
+
+
+class _Poster:
+    """Tells the board how far a split is, now and then."""
+
+    def __init__(self, board: Notices, split: str) -> None:
+        self._board = board
+        self._split = split
+        self._last = time.monotonic()
+
+    def __call__(self, sequences: int, tokens: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= _POST_EVERY:
+            self._last = now
+            self._board.post(self._split, sequences, tokens)
+
+
+def task_schema(recipe: Recipe) -> pa.Schema:
+    """The columns that the task adds, without the job's prefix."""
+    task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
+    return task.schema(recipe.facts, recipe.options)
+
+
+def _nulls(recipe: Recipe, rows: int) -> pa.Table:
+    schema = task_schema(recipe)
+    return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
