@@ -20,9 +20,15 @@ class ReadRequest:
     rule: CutRule
     fields: Mapping[str, str]  # task field -> column; dots reach into structs / nested objects
     optional: frozenset[str] = frozenset()  # fields that may be null or missing
-    kept: pa.Schema = field(default_factory=lambda: pa.schema([]))  # input columns to carry, with the run's types
-    raw: bool = False  # JSON Lines only: carry each line's bytes as kept column "line" instead of `kept`
-    reserved: frozenset[str] = frozenset()  # with raw: names the output adds; a line that has one is a reject
+    kept: pa.Schema = field(
+        default_factory=lambda: pa.schema([])
+    )  # input columns to carry, with the run's types
+    raw: bool = (
+        False  # JSON Lines only: carry each line's bytes as kept column "line" instead of `kept`
+    )
+    reserved: frozenset[str] = (
+        frozenset()
+    )  # with raw: names the output adds; a line that has one is a reject
     done: Mapping[int, Split] = field(default_factory=dict)  # splits not to be read again, by index
 
 
@@ -57,6 +63,16 @@ class Format(Protocol):
         """The splits of a shard that are not done, front to back, each byte read once."""
         ...
 
-    def write(self, table: pa.Table, provenance: Mapping[str, str], line: pa.ChunkedArray | None) -> bytes:
+    def write(
+        self, table: pa.Table, provenance: Mapping[str, str], line: pa.ChunkedArray | None
+    ) -> bytes:
         """The bytes of a part: a function of the arguments alone."""
+        ...
+
+    def count(self, shard: Shard) -> int:
+        """Rows of a shard, without trust in any ledger; raises InputError on damage."""
+        ...
+
+    def part_rows(self, data: bytes) -> int:
+        """Rows of a part, from its own bytes; raises InputError where they are no such part."""
         ...

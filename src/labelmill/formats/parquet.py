@@ -1,0 +1,243 @@
+"""Parquet: row ranges of a shard in, whole Parquet files out.
+
+Reading goes front to back through the columns that are needed, a row group at a time, each byte
+once. Memory is bounded by the split, by a buffer for each column, and by the largest page of each
+column: the page is what Parquet compresses as one piece (1 MiB from pyarrow, up to 100 MB from
+DuckDB), however large the row group is.
+
+What the decoder refuses becomes a Break; what the disk or network refuses is a StorageError of the
+file and passes through. Pages written with checksums are verified. In pages without, a flipped
+byte is found only where it upsets the decoder or leaves a string that is not UTF-8.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from labelmill.errors import InputError
+from labelmill.formats import Inspection, ReadRequest, SplitRows
+from labelmill.ops import schemas
+from labelmill.ops.arrow_types import has_codes
+from labelmill.ops.cutting import Cut, Cutter
+from labelmill.ops.row_sizes import row_sizes
+from labelmill.ops.text_fields import kept_column, text_field
+from labelmill.splits import Break, Rows, Shard, Split
+from labelmill.storage import open_file
+
+SUFFIXES = (".parquet", ".parq", ".pq")
+
+_BATCH_BYTES = 4 << 20  # decompressed, by the row group's own average
+_BATCH_ROWS = 256  # so that a run of documents far above that average stays small
+_BUFFER_BYTES = 8 << 20  # one ranged read
+_BUFFERS_BYTES = 128 << 20  # all columns together
+_GROUP_ROWS = 1 << 16
+
+# The decoder's verdict on damaged bytes; a MemoryError, for one, is not.
+_REFUSED = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError)
+
+
+def inspect(shard: Shard) -> Inspection:
+    """Schema and rows from the footer alone; raises InputError where it cannot be read."""
+    with open_file(shard.url) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            schema = parquet.schema_arrow.remove_metadata()
+        except _REFUSED as error:
+            raise InputError(_unopened(shard, error)) from error
+    return Inspection(schema=schema, rows=parquet.metadata.num_rows, whole=True)
+
+
+def count(shard: Shard) -> int:
+    """Rows by the footer; raises InputError where it cannot be read."""
+    rows = inspect(shard).rows
+    return 0 if rows is None else rows
+
+
+def part_rows(data: bytes) -> int:
+    """Rows of a part by its footer; raises InputError where it cannot be read."""
+    try:
+        rows: int = pq.read_metadata(pa.BufferReader(data)).num_rows
+    except _REFUSED as error:
+        raise InputError(f"a part is no Parquet file: {error}; remove it and resume") from error
+    return rows
+
+
+def write(
+    table: pa.Table, provenance: Mapping[str, str], line: pa.ChunkedArray | None = None
+) -> bytes:
+    """A Parquet file: a function of the values alone, however they are chunked.
+
+    Provenance becomes key-value metadata of the footer, "labelmill.<key>". Column types are written
+    plain (no views, no dictionaries). `line` is for JSON Lines and ignored.
+    """
+    del line
+    facts = {f"labelmill.{key}": value for key, value in sorted(provenance.items())}
+    plain = schemas.cast(table, schemas.plain_schema(table.schema), source="a part")
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        plain.combine_chunks().replace_schema_metadata(facts),
+        sink,
+        compression="zstd",
+        row_group_size=_GROUP_ROWS,
+        write_page_checksum=True,
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def read(shard: Shard, request: ReadRequest) -> Iterator[SplitRows]:
+    """The splits of a shard that are not done, front to back.
+
+    Fields come as large_string, kept columns with the types of `request.kept`. InputError where the
+    shard is not the one that was planned: another type in a kept column, fewer rows than are done.
+    """
+    with open_file(shard.url) as file:
+        try:
+            columns = _Columns(file, _roots(request))
+        except _REFUSED as error:
+            yield _unreadable(shard, request, error)
+            return
+        schemas.refuse_twins(f"shard {shard.path!r}", columns.schema)
+        cutter = Cutter(shard.path, request.rule, request.done, columns.schema)
+        for cut in columns.cuts(cutter):
+            yield _split_rows(cut, shard, request)
+
+
+class _Refusal(Exception):  # noqa: N818 - the decoder's, never leaves this module
+    """The decoder gave a row group up."""
+
+
+class _Columns:
+    """The needed columns of one open shard, decoded front to back."""
+
+    def __init__(self, file: BinaryIO, roots: frozenset[str]) -> None:
+        footer = pq.ParquetFile(file)
+        names = [name for name in footer.schema_arrow.names if name in roots]
+        self.schema = pa.schema([field for field in footer.schema_arrow if field.name in roots])
+        self._names = sorted(set(names), key=names.index)
+        self._coded = [field.name for field in self.schema if has_codes(field.type)]
+        self._metadata = footer.metadata
+        buffers = max(_leaves(footer, roots), 1)
+        self._parquet = pq.ParquetFile(
+            file,
+            metadata=footer.metadata,
+            buffer_size=min(_BUFFER_BYTES, _BUFFERS_BYTES // buffers),
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+
+    def cuts(self, cutter: Cutter) -> Iterator[Cut]:
+        """All that the cutter makes of the rows it wants; other row groups are not touched."""
+        first = 0
+        for group in range(self._metadata.num_row_groups):
+            stop = first + self._metadata.row_group(group).num_rows
+            if _wants(cutter, stop):
+                yield from self._feed(cutter, group, first, stop)
+            first = stop
+        yield from cutter.end()
+
+    def _feed(self, cutter: Cutter, group: int, first: int, stop: int) -> Iterator[Cut]:
+        """The row group [first, stop) as far as it is wanted, or can be decoded."""
+        reason = "the row group ends too early"
+        for size in self._batch_sizes(group):
+            position = first
+            try:
+                for batch in self._batches(group, size):
+                    yield from cutter.feed(position, batch)
+                    position += len(batch)
+                    if not _wants(cutter, stop):
+                        return
+            except _Refusal as refusal:
+                reason = str(refusal)
+        if (wanted := cutter.wanted) is not None:
+            yield from cutter.skip(Break(start=wanted, stop=stop, reason=reason))
+
+    def _batches(self, group: int, size: int) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._parquet.iter_batches(size, [group], self._names, use_threads=False):
+                batch.validate()
+                row_sizes(batch.select(self._coded))  # pyarrow takes any code, and crashes later
+                yield batch.select(self._names) if batch.schema.names != self._names else batch
+        except (*_REFUSED, IndexError) as error:
+            raise _Refusal(_words(error)) from error
+
+    def _batch_sizes(self, group: int) -> list[int]:
+        """Rows a batch: as many as are good for memory; then, to get close to damage, fewer."""
+        row_group = self._metadata.row_group(group)
+        # Of all columns: asking for one column's size aborts the process where the footer is
+        # inconsistent (pyarrow 26: an exception of C++ that nobody catches).
+        rows = _BATCH_BYTES * row_group.num_rows // max(row_group.total_byte_size, 1)
+        usual = min(max(rows, 1), _BATCH_ROWS)
+        return [usual, *(fewer for fewer in (16, 1) if fewer < usual)]
+
+
+def _wants(cutter: Cutter, stop: int) -> bool:
+    """Whether rows before `stop` are still to come."""
+    return cutter.wanted is not None and cutter.wanted < stop
+
+
+def _roots(request: ReadRequest) -> frozenset[str]:
+    """Columns that may be needed: of a path with dots, every beginning."""
+    paths = (path.split(".") for path in request.fields.values())
+    begun = {".".join(parts[:size]) for parts in paths for size in range(1, len(parts) + 1)}
+    return frozenset(begun | set(request.kept.names))
+
+
+def _leaves(footer: pq.ParquetFile, roots: frozenset[str]) -> int:
+    """How many column chunks of each row group will be read, one beside the other."""
+    paths = [footer.schema.column(leaf).path for leaf in range(footer.metadata.num_columns)]
+    starts = tuple(f"{root}." for root in roots)
+    return sum(f"{path}.".startswith(starts) for path in paths)
+
+
+def _split_rows(cut: Cut, shard: Shard, request: ReadRequest) -> SplitRows:
+    table, split = cut.table, cut.split
+    fields = {
+        name: text_field(table, name, path, required=name not in request.optional)
+        for name, path in request.fields.items()
+    }
+    kept = {
+        name: kept_column(table[name], name)
+        for name in request.kept.names
+        if name in table.column_names
+    }
+    for name, checked in kept.items():
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, checked.values)
+    cast = schemas.cast(table, request.kept, source=f"shard {shard.path!r}")
+    verdicts = [*fields.values(), *kept.values()]
+    rows = Rows(
+        position=pa.chunked_array([np.arange(split.start, split.stop)], pa.int64()),
+        error=_first([each.error for each in verdicts], len(table)),
+        fields={name: checked.values for name, checked in fields.items()},
+        kept={name: cast[name] for name in request.kept.names},
+        text=_first([each.text for each in verdicts], len(table)),
+    )
+    return SplitRows(split=split, rows=rows, breaks=cut.breaks)
+
+
+def _first(columns: Sequence[pa.ChunkedArray], rows: int) -> pa.ChunkedArray:
+    """In each row the first value that is not null; string."""
+    nothing = pa.chunked_array([pa.nulls(rows, pa.string())])
+    return pc.coalesce(*columns, nothing)
+
+
+def _unreadable(shard: Shard, request: ReadRequest, error: Exception) -> SplitRows:
+    """A shard without rows, and a break that has all of it."""
+    if request.done:
+        raise InputError(f"{_unopened(shard, error)}; it was when the run began") from error
+    split = Split(shard=shard.path, index=0, start=0, stop=0, last=True)
+    whole = Break(start=0, stop=None, reason=_words(error))
+    return _split_rows(Cut(split=split, table=pa.table({}), breaks=(whole,)), shard, request)
+
+
+def _unopened(shard: Shard, error: Exception) -> str:
+    return f"shard {shard.path!r} cannot be opened as Parquet: {_words(error)}"
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())

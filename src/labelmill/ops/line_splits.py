@@ -1,0 +1,55 @@
+"""Splits of a shard of lines: cut front to back, as a function of its content and the rule alone.
+
+A split ends before the line that would bring it over either bound of the rule, and has at least one
+line. Blank lines are no rows, but their bytes count. What is done already does not move a cut.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from labelmill.ops.json_lines import LineReader, Lines
+from labelmill.splits import CutRule, Split
+
+T = TypeVar("T")
+
+
+def cut(
+    reader: LineReader,
+    shard: str,
+    rule: CutRule,
+    done: Mapping[int, Split],
+    parse: Callable[[Lines], T],
+) -> Iterator[tuple[Split, list[T]]]:
+    """Every split of `shard` that is not in `done`, with what `parse` made of its lines.
+
+    A split is given once it is known whether another line follows. A shard without lines is one
+    empty split.
+    """
+    place = _next_place(done, 0, 0)
+    while place is not None:
+        index, start = place
+        reader.skip_to(start)
+        parts = [parse(lines) for lines in _fill(reader, rule, start)]
+        last = reader.peek() is None
+        yield Split(shard=shard, index=index, start=start, stop=reader.offset, last=last), parts
+        place = None if last else _next_place(done, index + 1, reader.offset)
+
+
+def _next_place(done: Mapping[int, Split], index: int, start: int) -> tuple[int, int] | None:
+    """Index and start of the next split to read, from this one on; None if the last one is done."""
+    while (split := done.get(index)) is not None:
+        if split.last:
+            return None
+        index, start = index + 1, split.stop
+    return index, start
+
+
+def _fill(reader: LineReader, rule: CutRule, start: int) -> Iterator[Lines]:
+    rows, stop = 0, start + rule.split_bytes
+    while (lines := reader.peek()) is not None:
+        count = lines.fitting(rule.split_rows - rows, stop)
+        if count == 0 and reader.offset > start:
+            return
+        taken = reader.take(max(count, 1))
+        rows += int(taken.filled.sum())
+        yield taken

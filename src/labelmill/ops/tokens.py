@@ -1,0 +1,196 @@
+"""Tokens: texts, or pairs of texts, to ragged model inputs.
+
+The result equals `processor(text, text_pair, truncation=True, max_length=...)` row by row. There,
+an empty or null second text means a single text. A row without any token (an empty text where the
+tokenizer adds no special tokens) has no sequence. Fast tokenizers are called in batches at their
+Rust backend; how many threads that takes is the caller's affair (TOKENIZERS_PARALLELISM,
+RAYON_NUM_THREADS).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from labelmill.batch import Encoded
+from labelmill.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:  # importing it for real costs seconds, and this module is imported for --help
+    from transformers import PreTrainedTokenizerBase
+
+Text = str | tuple[str, str]
+Ids = npt.NDArray[np.int32]
+
+# Before it truncates, the backend holds about a hundred bytes a token for the whole batch.
+_BATCH_ROWS = 1024
+_BATCH_CHARACTERS = 1_000_000
+
+
+def pair_up(texts: Sequence[str], others: Sequence[str | None] | None) -> list[Text]:
+    """Texts as the tokenizer takes them; a pair only where the second text is not empty."""
+    if others is None:
+        return list(texts)
+    return [(text, other) if other else text for text, other in zip(texts, others, strict=True)]
+
+
+def truncated(
+    texts: Sequence[Text], processor: "PreTrainedTokenizerBase", max_length: int | None
+) -> Encoded:
+    """One sequence a row, cut to `max_length` tokens (None: not at all), pairs longest first.
+
+    Raises ConfigError where `max_length` has no room for text beside the special tokens.
+    """
+    if max_length is not None:
+        _room(texts, processor, max_length)
+    if not processor.is_fast:
+        return _ragged(_slow(texts, processor, max_length), processor)
+    backend = _backend(processor)
+    if max_length is not None:
+        backend.enable_truncation(
+            max_length, strategy="longest_first", direction=processor.truncation_side
+        )
+    encodings = (
+        encoding for batch in _batches(texts) for encoding in backend.encode_batch_fast(batch)
+    )
+    return _ragged(((encoding,) for encoding in encodings), processor)
+
+
+def windowed(
+    texts: Sequence[Text], processor: "PreTrainedTokenizerBase", max_length: int, stride: int
+) -> Encoded:
+    """Every token of every row: long rows as windows of `max_length` that share `stride` tokens.
+
+    Of a pair the longer text is cut into windows, the second of two equal ones; the other is
+    repeated in each, cut to half of the room if need be. Raises ConfigError where windows of this
+    size cannot share so many tokens, ModelError for a tokenizer without a fast backend.
+    """
+    if not processor.is_fast:
+        raise ModelError(
+            f"options.long_text: 'window' needs a fast tokenizer, and this model has only "
+            f"{type(processor).__name__!r}; use 'truncate', or add a tokenizer.json to the model"
+        )
+    room = _room(texts, processor, max_length)
+    if stride * 2 >= room:
+        raise ConfigError(
+            f"options.stride: {stride} shared tokens are too many for windows that hold {room} "
+            f"tokens of text; lower it to {(room - 1) // 2} or less"
+        )
+    backend = _backend(processor)
+    cutter = _Cutter(backend, max_length, stride)
+    return _ragged(
+        (windows for batch in _batches(texts) for windows in cutter.cut(batch)), processor
+    )
+
+
+class _Cutter:
+    """Cuts the token ids of a text first, and only then adds special tokens to each piece.
+
+    The backend's own windows (`enable_truncation(stride=...)`) lose the token types of a pair.
+    """
+
+    def __init__(self, backend: Any, max_length: int, stride: int) -> None:
+        self._backend = backend
+        self._single = max_length - backend.num_special_tokens_to_add(is_pair=False)
+        self._paired = max_length - backend.num_special_tokens_to_add(is_pair=True)
+        self._stride = stride
+
+    def cut(self, batch: Sequence[Text]) -> Iterator[Sequence[Any]]:
+        """The encodings of each row of the batch."""
+        parts = [text if isinstance(text, tuple) else (text,) for text in batch]
+        flat = [text for pair in parts for text in pair]
+        bare = iter(self._backend.encode_batch_fast(flat, add_special_tokens=False))
+        for pair in parts:
+            first = next(bare)
+            yield self._singles(first) if len(pair) == 1 else self._pairs(first, next(bare))
+
+    def _singles(self, text: Any) -> list[Any]:
+        return [self._backend.post_process(piece) for piece in self._pieces(text, self._single)]
+
+    def _pairs(self, first: Any, second: Any) -> list[Any]:
+        first_is_longer = len(first.ids) > len(second.ids)
+        kept, cut = (second, first) if first_is_longer else (first, second)
+        if len(kept.ids) + len(cut.ids) > self._paired:
+            kept.truncate(self._paired // 2)
+        pieces = self._pieces(cut, self._paired - len(kept.ids))
+        if first_is_longer:
+            return [self._backend.post_process(piece, kept) for piece in pieces]
+        return [self._backend.post_process(kept, piece) for piece in pieces]
+
+    def _pieces(self, text: Any, size: int) -> list[Any]:
+        text.truncate(size, stride=self._stride)
+        return [text, *text.overflowing]
+
+
+def _backend(processor: "PreTrainedTokenizerBase") -> Any:
+    """The Rust tokenizer, set as transformers sets it before each call."""
+    backend = processor.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    backend.encode_special_tokens = processor.split_special_tokens
+    return backend
+
+
+def _room(texts: Sequence[Text], processor: "PreTrainedTokenizerBase", max_length: int) -> int:
+    """Tokens left for text in the worst kind of row there is."""
+    pairs = any(isinstance(text, tuple) for text in texts)
+    special = processor.num_special_tokens_to_add(pair=pairs)
+    if max_length <= special:
+        raise ConfigError(
+            f"options.max_length: {max_length} leaves no room beside the {special} special tokens "
+            f"of this model; expected at least {special + 1}"
+        )
+    return int(max_length - special)
+
+
+def _batches(texts: Sequence[Text]) -> Iterator[list[Text]]:
+    batch: list[Text] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
+        if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+class _SlowEncoding:
+    """What a Python tokenizer returns, with the names of the Rust one."""
+
+    def __init__(self, inputs: Any) -> None:
+        self.ids = inputs["input_ids"]
+        self.type_ids = inputs.get("token_type_ids")
+
+
+def _slow(
+    texts: Sequence[Text], processor: "PreTrainedTokenizerBase", max_length: int | None
+) -> Iterator[Sequence[Any]]:
+    for text in texts:
+        first, second = text if isinstance(text, tuple) else (text, None)
+        cut = max_length is not None
+        yield (_SlowEncoding(processor(first, second, truncation=cut, max_length=max_length)),)
+
+
+def _ragged(rows: Iterable[Sequence[Any]], processor: "PreTrainedTokenizerBase") -> Encoded:
+    numbers: list[int] = []
+    columns: dict[str, list[Ids]] = {"input_ids": []}
+    if "token_type_ids" in processor.model_input_names:
+        columns["token_type_ids"] = []
+    for row, encodings in enumerate(rows):
+        for encoding in encodings:
+            ids = np.array(encoding.ids, dtype=np.int32)
+            if not len(ids):
+                continue
+            numbers.append(row)
+            columns["input_ids"].append(ids)
+            if "token_type_ids" in columns:
+                columns["token_type_ids"].append(np.array(encoding.type_ids, dtype=np.int32))
+    return Encoded(
+        rows=np.array(numbers, dtype=np.int32),
+        lengths=np.array([len(ids) for ids in columns["input_ids"]], dtype=np.int32),
+        inputs={
+            name: np.concatenate([np.zeros(0, np.int32), *ids]) for name, ids in columns.items()
+        },
+    )
