@@ -1,0 +1,151 @@
+"""Shard records: which files a run labels, and how to tell that they are still the same files.
+
+Append-only: each file of records is created exclusively under the next number, so that several
+drivers may append at once; whoever comes second reads what the first wrote and tries again. A
+shard's place in the run is the place of its first record and never moves. A later record of the
+same path with a higher generation replaces it: all receipts of older generations are void from then
+on.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from labelmill.errors import CorruptRun, InputError
+from labelmill.ledger import bulk, lines, names
+from labelmill.ledger.coverage import Coverage
+from labelmill.splits import Shard
+from labelmill.storage import Store
+
+_NAME_BYTES = 255  # a path component on every common file system
+_INDEX_BYTES = len("-00000000.")  # room for a hundred million splits a shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """One shard as it was when it was recorded."""
+
+    shard: Shard
+    generation: int  # 0, and one more each time a damaged shard is replaced
+
+
+class ShardRecords:
+    """Every shard of a run, in the run's order."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._records: dict[str, ShardRecord] = {}
+        self.files = 0  # record files read: what the next one is called
+        self.refresh()
+
+    def __iter__(self) -> Iterator[ShardRecord]:
+        return iter(self._records.values())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get(self, path: str) -> ShardRecord | None:
+        """The newest record of a shard."""
+        return self._records.get(path)
+
+    def refresh(self) -> None:
+        """Read the record files that came since; raises CorruptRun where one is missing between."""
+        paths = sorted(entry.path for entry in self._store.list(names.SHARDS))
+        wanted = [names.shard_record(number) for number in range(len(paths))]
+        if paths != wanted:
+            missing = min(set(wanted) - set(paths))
+            raise CorruptRun(
+                f"{missing!r} is missing from the run in {self._store.url!r}, later shard records "
+                "are there; restore it, or use a new output directory"
+            )
+        for path, data in bulk.read_all(self._store, paths[self.files :]):
+            for facts in lines.unpack(path, data):
+                record = ShardRecord(generation=facts.pop("generation"), shard=Shard(**facts))
+                self._records[record.shard.path] = record
+            self.files += 1
+
+    def append(self, records: Sequence[ShardRecord]) -> bool:
+        """Record them under the next number; False where another driver has taken it."""
+        data = lines.pack(asdict(each.shard) | {"generation": each.generation} for each in records)
+        if not self._store.create(names.shard_record(self.files), data):
+            return False
+        self._records |= {record.shard.path: record for record in records}
+        self.files += 1
+        return True
+
+
+def register(
+    records: ShardRecords, coverage: Coverage, shards: Iterable[Shard], part_format: str
+) -> bool:
+    """Record what is new in the source; True where a shard was replaced, which voids receipts.
+
+    Raises InputError for a changed shard, for one that is gone before it was done, for two of one
+    name, and for a name that no part can have.
+    """
+    listed = _by_path(shards, part_format)
+    while True:
+        require_present(records, coverage, listed)
+        news = [news for shard in listed.values() if (news := _news(records, coverage, shard))]
+        if not news:
+            return False
+        if records.append(news):
+            return any(record.generation for record in news)
+        records.refresh()
+        coverage.expect(records)
+
+
+def require_present(records: ShardRecords, coverage: Coverage, listed: Mapping[str, Shard]) -> None:
+    """Raise InputError where a shard is gone from the source before it was done."""
+    for record in records:
+        path = record.shard.path
+        if path not in listed and not coverage.done(path):
+            raise InputError(
+                f"shard {path!r} of the run is no longer in the source and not labelled to its "
+                "end; restore it, or use a new output directory"
+            )
+
+
+def _news(records: ShardRecords, coverage: Coverage, shard: Shard) -> ShardRecord | None:
+    """The record that the shard needs; None where it is recorded as it is."""
+    standing = records.get(shard.path)
+    if standing is None:
+        return ShardRecord(shard=shard, generation=0)
+    known = standing.shard
+    if (known.size, known.version, known.format) == (shard.size, shard.version, shard.format):
+        # The source was moved or is reached by another road: the same files elsewhere.
+        return None if known.url == shard.url else replace(standing, shard=shard)
+    if coverage.damaged(shard.path):
+        return ShardRecord(shard=shard, generation=standing.generation + 1)
+    raise InputError(
+        f"shard {shard.path!r} changed since the run began: size was {known.size}, is "
+        f"{shard.size}; version was {known.version!r}, is {shard.version!r}; restore it, or use a "
+        "new output directory"
+    )
+
+
+def _by_path(shards: Iterable[Shard], part_format: str) -> dict[str, Shard]:
+    listed: dict[str, Shard] = {}
+    for shard in shards:
+        _require_name(shard, part_format)
+        if shard.path in listed:
+            raise InputError(
+                f"two shards have the name {shard.path!r}: {listed[shard.path].url!r} and "
+                f"{shard.url!r}; their parts would clash, so label them into two output directories"
+            )
+        listed[shard.path] = shard
+    return listed
+
+
+def _require_name(shard: Shard, part_format: str) -> None:
+    """A part's name is the shard's and a little more, and must not lie in the ledger."""
+    folders = shard.path.split("/")
+    room = _NAME_BYTES - _INDEX_BYTES - len(part_format)
+    if len(folders[-1].encode("utf-8", "surrogatepass")) > room:
+        raise InputError(
+            f"the name of shard {shard.path!r} is too long for its parts: expected at most {room} "
+            "bytes after the last '/'; rename the file"
+        )
+    if names.inside(shard.path) or any(folder in {"", ".", ".."} for folder in folders):
+        raise InputError(
+            f"shard {shard.path!r} has a name that no part can have: expected a relative path, "
+            f"not below {names.ROOT!r}; rename the file or its folder"
+        )
