@@ -15,7 +15,9 @@ def some_rows() -> Rows:
     return Rows(
         position=pa.chunked_array([pa.array([10, 20, 30], pa.int64())]),
         error=pa.chunked_array([pa.array([None, "not JSON", None], pa.string())]),
-        fields={"text": pa.chunked_array([pa.array(["a", None, "\u00e9\U0001f600"], pa.large_string())])},
+        fields={
+            "text": pa.chunked_array([pa.array(["a", None, "\u00e9\U0001f600"], pa.large_string())])
+        },
         kept={"field:text": pa.chunked_array([pa.array([1, None, 3], pa.int32())])},
         text=pa.chunked_array([pa.array([None, "{", None], pa.string())]),
     )
@@ -65,7 +67,9 @@ def test_encoded_rows_through_a_block_are_equal_whatever_the_ids(largest: int) -
 
 def test_encoded_rows_of_an_empty_split_are_empty() -> None:
     nothing = Encoded(
-        rows=np.zeros(0, np.int32), lengths=np.zeros(0, np.int32), inputs={"input_ids": np.zeros(0, np.int32)}
+        rows=np.zeros(0, np.int32),
+        lengths=np.zeros(0, np.int32),
+        inputs={"input_ids": np.zeros(0, np.int32)},
     )
     parcel = Parcel(head=Head(split=SPLIT), cells={}).with_cell("encoded", encoded_table(nothing))
 

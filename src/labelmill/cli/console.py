@@ -7,6 +7,11 @@ import click
 from rich.console import Console, RenderableType
 
 
+def note(text: str) -> None:
+    """Print a line for people that is no result."""
+    click.echo(f"labelmill: {text}", err=True)
+
+
 def result(told: RenderableType | dict[str, Any]) -> None:
     """Print the command's result: one JSON object, or something for people."""
     if isinstance(told, dict):

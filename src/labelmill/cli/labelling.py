@@ -8,6 +8,7 @@ from labelmill.cli import console
 from labelmill.cli.interrupt import Interrupt
 from labelmill.cli.loading import load
 from labelmill.config.job import LabelJob
+from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.run import Run, ShardWork
@@ -40,7 +41,10 @@ def label(
             labelling.work(interrupt)
     status = read_status(job.output.path)
     console.result(status.to_json() if as_json else summary(status))
-    return labelling.exit_code(status)
+    code, why = labelling.verdict(status)
+    if why:
+        console.note(why)
+    return code
 
 
 def describe(path: str, overrides: Sequence[str], slice_: Slice | None, *, as_json: bool) -> None:
@@ -83,15 +87,33 @@ class Labelling:
                 self._label(interrupt)
         finally:
             self._run.close()
-        if self._stop is None and not self._run.pending():
-            self._run.seal()
+        if self._stop is None:
+            self._seal()
 
-    def exit_code(self, status: Status) -> int:
-        """What became of it, as design says: 0, 3 or 4."""
-        if _rejected_share(status) > self._plan.job.output.max_rejected or status.shards_damaged:
-            return SPOILT if status.complete or self._stop == _TOO_MANY else UNFINISHED
-        mine_done = self._slice is not None and self._stop is None
-        return WHOLE if status.complete or mine_done else UNFINISHED
+    def _seal(self) -> None:
+        """Declare the run whole; a driver of one slice may not be the last to end."""
+        try:
+            self._run.seal()
+        except UnfinishedRun as unfinished:
+            if self._slice is None:
+                raise
+            self._progress.say(f"this slice is done, the run is not: {unfinished}")
+
+    def verdict(self, status: Status) -> tuple[int, str]:
+        """The exit code, and the reason where it is not 0."""
+        done = status.complete or (self._slice is not None and self._stop is None)
+        if not done and self._stop != _TOO_MANY:
+            return UNFINISHED, "the run is not whole; run the same command again to go on"
+        share, allowed = _rejected_share(status), self._plan.job.output.max_rejected
+        if share > allowed:
+            found = f"{status.rows_rejected:,} of {status.rows_read:,} rows ({share:.2%})"
+            return SPOILT, f"{found} were rejected, output.max_rejected allows {allowed:.2%}"
+        if status.shards_damaged:
+            return (
+                SPOILT,
+                f"{status.shards_damaged:,} shards are damaged; replace them and run again",
+            )
+        return WHOLE, ""
 
     def _open(self) -> Run:
         plan, shape = self._plan, self._shape

@@ -1,0 +1,76 @@
+"""How a job is spread over a cluster: every key of `resources` has its effect here."""
+
+import pytest
+
+from labelmill.config.resources import ResourcesSection
+from labelmill.errors import ConfigError
+from labelmill.pipeline.run import READ_TASKS, grouped
+from labelmill.pipeline.session import Cluster
+from labelmill.pipeline.shape import gpus_wanted, shape
+from labelmill.splits import Shard
+from labelmill.stages.read import ReadWork
+
+LAPTOP = Cluster(nodes=1, cpus=8, gpus=0)
+FARM = Cluster(nodes=4, cpus=256, gpus=32)
+
+
+def work(path: str, size: int) -> ReadWork:
+    shard = Shard(path=path, url=f"/in/{path}", format="jsonl", size=size, version="1")
+    return ReadWork(shard=shard, generation=0)
+
+
+def test_shape_on_cpus_is_a_replica_a_core_with_one_thread() -> None:
+    found = shape(ResourcesSection(), LAPTOP, "cpu")
+
+    assert (found.replicas, found.threads, found.gpus_per_replica) == (8, 1, 0)
+    assert found.tokenizers is None
+
+
+def test_shape_on_gpus_is_a_replica_a_gpu() -> None:
+    found = shape(ResourcesSection(), FARM, "cuda")
+
+    assert (found.replicas, found.gpus_per_replica) == (32, 1)
+
+
+def test_cpus_per_replica_gives_fewer_replicas_with_more_threads() -> None:
+    found = shape(ResourcesSection(cpus_per_replica=4), LAPTOP, "cpu")
+
+    assert (found.replicas, found.threads) == (2, 4)
+
+
+def test_gpus_per_replica_of_a_half_puts_two_on_a_gpu() -> None:
+    assert shape(ResourcesSection(gpus_per_replica=0.5), FARM, "cuda").replicas == 64
+
+
+def test_gpus_per_replica_of_zero_keeps_off_gpus() -> None:
+    resources = ResourcesSection(gpus_per_replica=0)
+
+    assert gpus_wanted(resources, FARM) == 0
+    assert shape(resources, FARM, "cpu").gpus_per_replica == 0
+
+
+def test_replicas_and_tokenizers_are_taken_as_given() -> None:
+    found = shape(ResourcesSection(replicas=3, tokenizers=2), LAPTOP, "cpu")
+
+    assert (found.replicas, found.tokenizers) == (3, 2)
+
+
+def test_replicas_beyond_the_gpus_are_refused_instead_of_waited_for() -> None:
+    with pytest.raises(ConfigError, match=r"resources\.replicas: 40 replicas.*room for 32"):
+        shape(ResourcesSection(replicas=40), FARM, "cuda")
+
+
+def test_grouped_few_shards_are_read_alone_largest_first() -> None:
+    groups = grouped([work("a", 5), work("b", 9), work("c", 5)])
+
+    assert [[w.shard.path for w in group] for group in groups] == [["b"], ["a"], ["c"]]
+
+
+def test_grouped_many_small_shards_share_read_tasks_and_none_is_lost() -> None:
+    works = [work(f"{i:05d}", 1 + i % 3) for i in range(3 * READ_TASKS)] + [work("big", 10**6)]
+
+    groups = grouped(works)
+
+    assert groups[0] == [work("big", 10**6)]
+    assert len(groups) <= READ_TASKS + 1
+    assert sorted(w.shard.path for g in groups for w in g) == sorted(w.shard.path for w in works)
