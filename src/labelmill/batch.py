@@ -21,22 +21,23 @@ class ModelFacts:
     model_type: str  # e.g. "bert"
     architecture: str  # e.g. "BertForSequenceClassification"
     labels: tuple[str, ...]  # id2label in the order of ids; () where the model has none
-    problem_type: str | None  # as in transformers: single_label_classification, multi_label_..., regression
-    max_length: int | None  # longest input in tokens, None where unbounded or unknown
+    problem_type: str | None  # as in transformers, e.g. single_label_classification
+    max_length: int | None  # tokens an input is cut to where the job says nothing; None: never cut
     pad_token_id: int
+    positions: int | None = None  # tokens beyond which the model breaks; None: no such end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
     """Model inputs of the sequences of one split, ragged: sequences lie end to end.
 
-    A row may have several sequences (windows over a long text); `rows` is then not strictly ascending,
-    but never descending.
+    A row may have several sequences (windows over a long text); `rows` is then not strictly
+    ascending, but never descending.
     """
 
     rows: npt.NDArray[np.int32]  # [sequences] the row each sequence belongs to
     lengths: npt.NDArray[np.int32]  # [sequences] tokens
-    inputs: Mapping[str, npt.NDArray[np.int32]]  # [sum(lengths)] by model input name, e.g. "input_ids"
+    inputs: Mapping[str, npt.NDArray[np.int32]]  # [sum(lengths)] by name, e.g. "input_ids"
 
     @property
     def offsets(self) -> npt.NDArray[np.int64]:
@@ -52,4 +53,4 @@ class Microbatch:
     """The sequences of one forward pass, padded to the longest."""
 
     sequences: npt.NDArray[np.int64]  # [batch] their places in the Encoded they come from
-    inputs: Mapping[str, npt.NDArray[np.int64]]  # [batch, length] by name, "attention_mask" among them
+    inputs: Mapping[str, npt.NDArray[np.int64]]  # [batch, length], "attention_mask" among them

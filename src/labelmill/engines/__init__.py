@@ -1,0 +1,78 @@
+"""Engines: what runs a model. One module an engine, found by its name.
+
+An engine takes a microbatch of numpy arrays and gives the model's outputs as numpy arrays. It holds
+one model on one device, and knows no text, no label and no Ray. `EngineModule` says what a module
+under this package must have; importing it may import its runtime, importing this package does not.
+"""
+
+from typing import Protocol, cast
+
+from labelmill.batch import Microbatch, Outputs
+from labelmill.checkpoints import Checkpoint
+from labelmill.ops import plugins
+
+_DEFAULT = "pytorch"
+
+
+class Engine(Protocol):
+    """One model on one device, ready."""
+
+    name: str  # of its module
+    device: str  # "cpu" or "cuda"
+    precision: str  # "float32" | "bfloat16" | "float16"
+    default_budget: int  # tokens a microbatch, padding included, that this device is fast with
+
+    def forward(self, microbatch: Microbatch) -> Outputs:
+        """Outputs by name, float32, [batch, ...] in the microbatch's order.
+
+        Raises OutOfMemory, after which the engine can go on with a smaller microbatch.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the model's memory back; the engine is of no use afterwards."""
+        ...
+
+
+class EngineModule(Protocol):
+    """What a module under this package must have."""
+
+    def best_device(self) -> str:
+        """The fastest device of this machine that the engine can use."""
+        ...
+
+    def best_precision(self, device: str) -> str:
+        """The fastest precision on the device whose labels are as good as float32's."""
+        ...
+
+    def load(
+        self, checkpoint: Checkpoint, auto_class: str, *, precision: str, device: str, threads: int
+    ) -> Engine:
+        """The model, loaded; raises ModelError where the checkpoint does not fit `auto_class`."""
+        ...
+
+
+def choose(engine: str, precision: str, device: str | None = None) -> tuple[str, str]:
+    """Engine and precision, every `auto` resolved for the device (None: this machine's best)."""
+    name = _DEFAULT if engine == "auto" else engine
+    if precision != "auto":
+        return name, precision
+    return name, _module(name).best_precision(device or best_device(name))
+
+
+def best_device(engine: str = _DEFAULT) -> str:
+    """The device of this machine that the engine would take."""
+    return _module(engine).best_device()
+
+
+def load(
+    name: str, checkpoint: Checkpoint, auto_class: str, *, precision: str, device: str, threads: int
+) -> Engine:
+    """The engine of that name with the checkpoint in it; raises ModelError, EngineError."""
+    return _module(name).load(
+        checkpoint, auto_class, precision=precision, device=device, threads=threads
+    )
+
+
+def _module(name: str) -> EngineModule:
+    return cast("EngineModule", plugins.load("labelmill.engines", name))

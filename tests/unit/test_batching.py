@@ -1,0 +1,88 @@
+"""Batching: laws that hold for every set of lengths and every budget."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelmill.batch import Encoded
+from labelmill.batching import microbatches, padding_fraction
+
+PAD = 7
+lengths = st.lists(st.integers(1, 40), max_size=60)
+budgets = st.integers(1, 300)
+
+
+def encoded(counts):
+    """Sequences whose tokens are all different, so that a misplaced one shows."""
+    total = sum(counts)
+    return Encoded(
+        rows=np.arange(len(counts), dtype=np.int32),
+        lengths=np.array(counts, dtype=np.int32),
+        inputs={
+            "input_ids": np.arange(100, 100 + total, dtype=np.int32),
+            "token_type_ids": np.arange(100, 100 + total, dtype=np.int32) % 2 + 5,
+        },
+    )
+
+
+@given(lengths, budgets)
+def test_microbatches_any_lengths_hold_every_sequence_once(counts, budget):
+    batches = list(microbatches(encoded(counts), budget, PAD))
+    places = [int(place) for batch in batches for place in batch.sequences]
+    assert sorted(places) == list(range(len(counts)))
+
+
+@given(lengths, budgets)
+def test_microbatches_any_lengths_keep_the_budget_or_hold_one_sequence(counts, budget):
+    for batch in microbatches(encoded(counts), budget, PAD):
+        rows, longest = batch.inputs["attention_mask"].shape
+        assert rows == 1 or rows * longest <= budget
+        assert longest == max(counts[place] for place in batch.sequences)
+
+
+@given(lengths, budgets)
+def test_microbatches_written_back_by_sequences_give_every_token_in_its_place(counts, budget):
+    ragged = encoded(counts)
+    restored = {name: [None] * len(counts) for name in ragged.inputs}
+    for batch in microbatches(ragged, budget, PAD):
+        mask = batch.inputs["attention_mask"].astype(bool)
+        for name, places in restored.items():
+            for at, place in enumerate(batch.sequences):
+                places[place] = batch.inputs[name][at][mask[at]]
+    for name, values in ragged.inputs.items():
+        assert np.array_equal(np.concatenate([[], *restored[name]]), values)
+
+
+@given(lengths, budgets)
+def test_microbatches_any_lengths_come_longest_first_and_stable(counts, budget):
+    order = [
+        int(place)
+        for batch in microbatches(encoded(counts), budget, PAD)
+        for place in batch.sequences
+    ]
+    assert order == sorted(range(len(counts)), key=lambda place: -counts[place])
+
+
+@given(lengths, budgets, st.randoms())
+def test_microbatches_only_some_hold_just_those(counts, budget, chance):
+    some = np.array(sorted(chance.sample(range(len(counts)), len(counts) // 2)), dtype=np.int64)
+    batches = microbatches(encoded(counts), budget, PAD, only=some)
+    assert sorted(int(place) for batch in batches for place in batch.sequences) == list(some)
+
+
+def test_microbatches_padding_has_each_inputs_own_value():
+    (batch,) = microbatches(encoded([1, 3]), 6, PAD)
+    assert batch.inputs["input_ids"].tolist() == [[101, 102, 103], [100, PAD, PAD]]
+    assert batch.inputs["token_type_ids"].tolist() == [[6, 5, 6], [5, 0, 0]]
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert {values.dtype for values in batch.inputs.values()} == {np.dtype(np.int64)}
+
+
+def test_padding_fraction_known_batches_is_padding_over_computed():
+    assert padding_fraction(microbatches(encoded([1, 3]), 6, PAD)) == 1 - 4 / 6
+    assert padding_fraction([]) == 0.0
+
+
+def test_padding_fraction_of_many_mixed_sequences_is_small():
+    counts = [1 + place * 7 % 40 for place in range(400)]
+    assert padding_fraction(microbatches(encoded(counts), 160, PAD)) < 0.05
