@@ -2,10 +2,10 @@
 
     LabelmillError
         ConfigError             the job file or the command line is wrong; the user edits it
-        InputError              the source is not what the job says; the user fixes the data or the job
+        InputError              the source is not what the job says; the user fixes one of them
             RowRefused          a bad row, and the job says on_bad_row: fail
             ShardRefused        a damaged shard, and the job says on_bad_shard: fail
-        ModelError              the checkpoint cannot be used; the user picks another or fixes its files
+        ModelError              the checkpoint cannot be used; the user picks or mends another
         EngineError             a model runtime failed on this device
             OutOfMemory         the microbatch was too large; the stage halves it and goes on
         StorageError            a disk or network failed after retries; running again may help
@@ -14,8 +14,8 @@
             CorruptRun          a part or a receipt there is not what was recorded
         UnfinishedRun           stopped before the end; running the same command again goes on
 
-A message says what is wrong, where, what was found, what was expected, and what to do, in one or two
-ASCII sentences with values in `repr`. `exit_code` is the status that the command ends with.
+A message says what is wrong, where, what was found, what was expected, and what to do, in one or
+two ASCII sentences with values in `repr`. `exit_code` is the status that the command ends with.
 """
 
 

@@ -1,7 +1,8 @@
 """The nouns of cutting: shard, cut rule, split, break, and the rows of a split on their way.
 
-Formats make them, the ledger records them, the stages pass them on. Nothing here reads a file.
-A position in a shard is a row number (Parquet) or a byte offset in the decompressed stream (JSON Lines).
+Formats make them, the ledger records them, the stages pass them on. Nothing here reads a file. A
+position in a shard is a row number (Parquet) or a byte offset in the decompressed stream (JSON
+Lines).
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutRule:
-    """Where a split ends: before the row that would exceed either bound; a split has at least one row."""
+    """Where a split ends: before the row that would exceed a bound; it has at least one row."""
 
     split_rows: int
     split_bytes: int  # decompressed
@@ -36,7 +37,7 @@ class CutRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Split:
-    """A contiguous piece [start, stop) of one shard: the unit of work, of retry and of commit."""
+    """A contiguous piece [start, stop) of one shard: unit of work, of retry and of commit."""
 
     shard: str  # Shard.path
     index: int  # 0, 1, ... in the shard
@@ -75,9 +76,10 @@ class Reject:
 class Rows:
     """Every row of one split, good or bad, in the order of the shard.
 
-    `position` int64 and `error` string have one entry a row; `error` is null where the row is good so far.
-    `fields` are the task's fields by name, `kept` the input columns to carry on, by their own names.
-    `text` string is what stood where the reader found a bad row, cut to a readable length; null elsewhere.
+    `position` int64 and `error` string have one entry a row; `error` is null where the row is good
+    so far. `fields` are the task's fields by name, `kept` the input columns to carry on, by their
+    own names. `text` string is what stood where the reader found a bad row, cut to a readable
+    length; null elsewhere.
     """
 
     position: pa.ChunkedArray
@@ -99,7 +101,7 @@ class Rows:
         return replace(self, error=error)
 
     def to_table(self) -> pa.Table:
-        """One table, the inverse of `from_table`; prefixes keep the two families of columns apart."""
+        """One table, the inverse of `from_table`; prefixes keep the families of columns apart."""
         columns = {"position": self.position, "error": self.error}
         columns |= {} if self.text is None else {TEXT: self.text}
         columns |= {FIELD + name: column for name, column in self.fields.items()}

@@ -1,0 +1,1 @@
+"""What every task and every store must do."""

@@ -1,0 +1,1 @@
+"""Whole jobs, real servers, the real command."""

@@ -181,6 +181,25 @@ def test_json_lines_to_parquet_lose_no_field(tmp_path: Path, model: str) -> None
     assert got[1]["deep"] == {"a": [1, 2]}
 
 
+def test_one_mistyped_text_is_a_reject_and_changes_no_good_row(tmp_path: Path, model: str) -> None:
+    lines_shard(tmp_path, [b'{"text": "cat"}', b'{"text": 17}', b'{"text": "mat"}'])
+    parquet_shard(tmp_path, "b.parquet", text=["sat"])
+
+    status = run(tmp_path, model)
+
+    assert output(tmp_path)["text"].to_pylist() == ["cat", "mat", "sat"]
+    assert (status.rows_rejected, status.complete) == (1, True)
+
+
+def test_column_that_is_not_used_may_have_any_types(tmp_path: Path, model: str) -> None:
+    parquet_shard(tmp_path, "a.parquet", text=["cat"], odd=[1])
+    parquet_shard(tmp_path, "b.parquet", text=["mat"], odd=["x"])
+
+    status = run(tmp_path, model, source={"keep": ["text"]})
+
+    assert status.rows_labelled == 2
+
+
 def test_keep_none_is_row_aligned_with_the_source_bad_rows_included(
     tmp_path: Path, model: str
 ) -> None:

@@ -30,6 +30,11 @@ def job_of(directory: Path, settings: Mapping[str, Any]) -> LabelJob:
     return load(str(path), ())
 
 
+def label_file(path: Path) -> Status:
+    """Run the job of a job file."""
+    return label(load(str(path), ()))
+
+
 def plan_of(job: LabelJob) -> Plan:
     """The plan on this machine's CPU."""
     return make_plan(job, functools.partial(resolve, gpus=0))

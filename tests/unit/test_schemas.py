@@ -180,32 +180,15 @@ def _sorted(kind: pa.DataType) -> object:
 JSON = pa.field("x", pa.string(), metadata=dict(JSON_TEXT))
 
 
-def test_unify_json_text_wins_over_disagreement() -> None:
+def test_unify_json_text_with_anything_else_is_a_conflict() -> None:
     shards = [("a", pa.schema([("x", pa.int64())])), ("b", pa.schema([JSON]))]
-    assert unify(shards, on_conflict="json").equals(pa.schema([JSON]), check_metadata=True)
-    assert unify(shards[::-1], on_conflict="json").equals(pa.schema([JSON]), check_metadata=True)
     with pytest.raises(InputError, match="'x' is int64 in shard 'a'"):
         unify(shards)
 
 
-def test_unify_conflict_becomes_json_text_where_asked() -> None:
-    shards = [
-        ("a", pa.schema([("x", pa.list_(pa.int64())), ("y", pa.int8())])),
-        ("b", pa.schema([("x", pa.list_(pa.string())), ("y", pa.int8())])),
-    ]
-    found = unify(shards, on_conflict="json")
-    assert found.equals(pa.schema([JSON, ("y", pa.int8())]), check_metadata=True)
-
-
 def test_unify_json_text_alone_or_with_nulls_stays_json_text() -> None:
     shards = [("a", pa.schema([("x", pa.null())])), ("b", pa.schema([JSON]))]
-    for conflict in ("json", "refuse"):
-        assert unify(shards, on_conflict=conflict).equals(pa.schema([JSON]), check_metadata=True)
-
-
-def test_unify_struct_without_fields_becomes_json_text_where_asked() -> None:
-    shards = [("a", pa.schema([("x", pa.struct([]))]))]
-    assert unify(shards, on_conflict="json").equals(pa.schema([JSON]), check_metadata=True)
+    assert unify(shards).equals(pa.schema([JSON]), check_metadata=True)
 
 
 def test_cast_orders_promotes_fills_and_drops_columns() -> None:

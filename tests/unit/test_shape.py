@@ -23,7 +23,7 @@ def test_shape_on_cpus_is_a_replica_a_core_with_one_thread() -> None:
     found = shape(ResourcesSection(), LAPTOP, "cpu")
 
     assert (found.replicas, found.threads, found.gpus_per_replica) == (8, 1, 0)
-    assert found.tokenizers is None
+    assert found.tokenizers == 8
 
 
 def test_shape_on_gpus_is_a_replica_a_gpu() -> None:

@@ -20,21 +20,18 @@ class ReadRequest:
     rule: CutRule
     fields: Mapping[str, str]  # task field -> column; dots reach into structs / nested objects
     optional: frozenset[str] = frozenset()  # fields that may be null or missing
-    kept: pa.Schema = field(
-        default_factory=lambda: pa.schema([])
-    )  # input columns to carry, with the run's types
-    raw: bool = (
-        False  # JSON Lines only: carry each line's bytes as kept column "line" instead of `kept`
-    )
-    reserved: frozenset[str] = (
-        frozenset()
-    )  # with raw: names the output adds; a line that has one is a reject
+    # Input columns to carry, with the run's types.
+    kept: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    # JSON Lines only: carry each line's bytes as the kept column "line" instead of `kept`.
+    raw: bool = False
+    # With `raw`: names that the output adds; a line that has one is a reject.
+    reserved: frozenset[str] = frozenset()
     done: Mapping[int, Split] = field(default_factory=dict)  # splits not to be read again, by index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitRows:
-    """One split as read: its rows, and the pieces of the shard just before or inside it that are broken."""
+    """One split as read: its rows, and the broken pieces of the shard before or inside it."""
 
     split: Split
     rows: Rows

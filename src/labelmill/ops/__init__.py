@@ -1,1 +1,1 @@
-"""Operations that tasks, batching and stages share: pure functions on numpy, Arrow and token ids."""
+"""Operations that others share: pure functions on numpy, Arrow, bytes and token ids."""

@@ -1,12 +1,11 @@
 """Schemas: one schema for the shards of a run, and tables cast to it.
 
 What one shard has and another lacks becomes null, and widths are promoted. Everything else is a
-conflict, refused with its place or kept as JSON text. The order of the shards decides the order of
+conflict, refused with its place. The order of the shards decides the order of
 columns and struct fields and nothing else. Nothing here reads a file.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -16,22 +15,18 @@ from labelmill.ops.arrow_types import TypeConflict, join, plain
 
 # The metadata of a string column whose values are JSON text.
 JSON_TEXT: Mapping[bytes, bytes] = {b"labelmill": b"json"}
-OnConflict = Literal["refuse", "json"]
 # By plain type and whether it is JSON text: the shard that brought it first.
 _Claims = dict[tuple[pa.DataType, bool], str]
 
 
-def unify(
-    schemas: Iterable[tuple[str, pa.Schema]], on_conflict: OnConflict = "refuse"
-) -> pa.Schema:
+def unify(schemas: Iterable[tuple[str, pa.Schema]]) -> pa.Schema:
     """One schema for the shards, given as (shard, its schema): all columns nullable and plain.
 
     Columns come in the order of their first appearance, without metadata but the mark of JSON text.
-    JSON text agrees with JSON text only. With on_conflict="json" a column is JSON text where there
-    is a conflict anywhere in it. Memory grows with the number of distinct schemas only.
+    JSON text agrees with JSON text only. Memory grows with the number of distinct schemas only.
 
-    InputError: a conflict that is to be refused, naming column, both shards and both types; a shard
-    with two columns of one name.
+    InputError: a conflict, naming column, both shards and both types; a shard with two columns of
+    one name.
     """
     columns: dict[str, _Claims] = {}
     seen: set[bytes] = set()
@@ -40,7 +35,7 @@ def unify(
         if known not in seen:
             seen.add(known)
             _claim(columns, shard, schema)
-    return pa.schema([_column(name, claims, on_conflict) for name, claims in columns.items()])
+    return pa.schema([_column(name, claims) for name, claims in columns.items()])
 
 
 def cast(table: pa.Table, schema: pa.Schema, *, source: str = "the table") -> pa.Table:
@@ -84,12 +79,10 @@ def _field(name: str, kind: pa.DataType, *, is_json: bool) -> pa.Field:
     return pa.field(name, kind, metadata=dict(JSON_TEXT) if is_json else None)
 
 
-def _column(name: str, claims: _Claims, on_conflict: OnConflict) -> pa.Field:
+def _column(name: str, claims: _Claims) -> pa.Field:
     try:
         return _agreed(name, claims)
     except TypeConflict as conflict:
-        if on_conflict == "json":
-            return _field(name, pa.string(), is_json=True)
         raise InputError(_complaint(conflict)) from conflict
 
 

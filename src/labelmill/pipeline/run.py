@@ -20,7 +20,6 @@ from labelmill.errors import EngineError, LabelmillError
 from labelmill.ledger.receipt import Receipt
 from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
-from labelmill.splits import CutRule
 from labelmill.stages.board import Notices, RemoteBoard
 from labelmill.stages.parcel import Parcel
 from labelmill.stages.predict import TRIES, Replica
@@ -31,7 +30,9 @@ from labelmill.stages.write import write
 READ_TASKS = (
     2000  # Ray starts one object a read task: seconds for thousands, so small shards share one
 )
-_LIGHT = 0.25  # logical CPUs of a stage that mostly waits for a disk or a network
+# Logical CPUs of a task. All alike and well below one, so that each finds room beside replicas on a
+# node of one core: a tokenizer that asks for a whole core would wait there for ever.
+_LIGHT = 0.25
 _TICK = 0.5  # seconds between two looks at the board
 
 
@@ -83,13 +84,13 @@ def build(
     """The sentence: source, tokenize, predict, write."""
     groups = grouped(works)
     source = ShardSource(groups, recipe, board)
-    _set_up_ray_data(recipe.request.rule)
+    _set_up_ray_data()
     dataset: ray.data.Dataset = (
         ray.data.read_datasource(source, override_num_blocks=len(groups), num_cpus=_LIGHT)
         .map_batches(
             _tokenize,
             fn_args=(recipe, board),
-            num_cpus=1,
+            num_cpus=_LIGHT,
             compute=ray.data.TaskPoolStrategy(size=shape.tokenizers),
             **_WHOLE,
         )
@@ -132,12 +133,13 @@ def grouped(works: Sequence[ReadWork]) -> list[list[ReadWork]]:
     return groups
 
 
-def _set_up_ray_data(rule: CutRule) -> None:
+def _set_up_ray_data() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # Splits are glued to blocks up to this size, and a block is one call of an actor task.
-    context.target_max_block_size = max(1 << 20, min(rule.split_bytes, 128 << 20))
+    # Ray glues rows to blocks up to this size, and a block goes to one replica as a whole: a file
+    # of a few MiB would keep one replica busy and the others idle. So a block is one split.
+    context.target_max_block_size = 1
     # A split may take minutes; the driver watches progress itself.
     context.execution_no_progress_timeout_s = -1
 

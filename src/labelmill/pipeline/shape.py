@@ -19,7 +19,7 @@ class Shape:
     replicas: int
     gpus_per_replica: float
     threads: int  # CPU threads of one replica
-    tokenizers: int | None  # splits tokenized at once; None: as many as there is room for
+    tokenizers: int  # splits tokenized at once
 
 
 def gpus_wanted(resources: ResourcesSection, cluster: Cluster) -> float:
@@ -40,7 +40,8 @@ def shape(resources: ResourcesSection, cluster: Cluster, device: str) -> Shape:
             f"resources.replicas: {replicas} replicas of {gpus:g} GPUs do not fit into the "
             f"cluster's {cluster.gpus:g} GPUs; there is room for {room}"
         )
-    tokenizers = None if resources.tokenizers == "auto" else resources.tokenizers
+    cores = max(1, int(cluster.cpus))
+    tokenizers = cores if resources.tokenizers == "auto" else resources.tokenizers
     threads = max(1, int(cpus))
     return Shape(
         replicas=max(1, replicas), gpus_per_replica=gpus, threads=threads, tokenizers=tokenizers

@@ -11,11 +11,10 @@ import pyarrow as pa
 
 from labelmill.config.nearness import nearest
 from labelmill.errors import ConfigError
+from labelmill.ops import json_types
 from labelmill.plan.survey import Survey, columns_of
 
 EXTRA = "extra_json"
-_JSON_EXTRA = {b"labelmill": b"extra"}
-_ALL = {b"labelmill": b"all"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +57,9 @@ def kept(survey: Survey, keep: str | Sequence[str], *, jsonl: bool) -> pa.Schema
             )
     columns = [survey.schema.field(name) for name in names]
     if jsonl and not survey.whole:
-        columns.append(pa.field(_free(EXTRA, names), pa.string(), metadata=_JSON_EXTRA))
-    return pa.schema(columns, metadata=_ALL if keep == "all" else None)
+        columns.append(json_types.extra(_free(EXTRA, names)))
+    schema = pa.schema(columns)
+    return json_types.keeping_all(schema) if keep == "all" else schema
 
 
 def _refuse_unknown(wanted: Mapping[str, str], names: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from labelmill.ledger.shards import ShardRecords
 from labelmill.ops import schemas
 from labelmill.ops.columns import output_schema
 from labelmill.plan.columns import Binding, bind, kept
-from labelmill.plan.survey import JSONL, survey
+from labelmill.plan.survey import JSONL, Use, survey
 from labelmill.splits import Shard
 from labelmill.storage import open_store
 
@@ -38,7 +38,9 @@ def first_reading(
     job: LabelJob, fields: tuple[str, ...], added: pa.Schema, shards: tuple[Shard, ...]
 ) -> Reading:
     """For a new run; raises ConfigError for columns that are absent or clash with added ones."""
-    found = survey(shards)
+    names = [name.removesuffix("?") for name in fields]
+    texts = frozenset(job.source.columns.get(name, name) for name in names)
+    found = survey(shards, Use(texts=texts, kept=_kept_names(job)))
     jsonl = [shard.format == JSONL for shard in shards]
     raw = job.output.format == JSONL and all(jsonl) and job.source.keep == "all"
     if raw:
@@ -62,10 +64,12 @@ def next_reading(
         job.source.columns
     )
     raw = bool(settings["output.raw"])
-    unreadable = _refuse_misfits(job, standing, shards, raw=raw)
+    columns = {name: column for name, column in bound.items() if column is not None}
+    use = Use(texts=frozenset(columns.values()), kept=_kept_names(job))
+    unreadable = _refuse_misfits(job, standing, shards, use)
     return Reading(
         binding=Binding(
-            columns={name: column for name, column in bound.items() if column is not None},
+            columns=columns,
             optional=frozenset(name[:-1] for name in fields if name.endswith("?")),
         ),
         kept=standing.source_schema,
@@ -74,22 +78,27 @@ def next_reading(
     )
 
 
+def _kept_names(job: LabelJob) -> frozenset[str] | None:
+    keep = job.source.keep
+    return None if keep == "all" else frozenset(() if keep == "none" else keep)
+
+
 def _refuse_clash(job: LabelJob, columns: pa.Schema, added: pa.Schema) -> None:
     position, error = job.output.position, job.source.on_bad_row == "null"
     output_schema(columns, added, prefix=job.output.prefix, position=position, error=error)
 
 
 def _refuse_misfits(
-    job: LabelJob, standing: Manifest, shards: tuple[Shard, ...], *, raw: bool
+    job: LabelJob, standing: Manifest, shards: tuple[Shard, ...], use: Use
 ) -> Mapping[str, str]:
     records = ShardRecords(open_store(job.output.path))
     new = [shard for shard in shards if records.get(shard.path) is None]
     if not new or job.source.keep == "none":
         return {}
-    if raw:
+    if standing.settings["output.raw"]:
         _refuse_other_formats(new)
         return {}
-    found = survey(new)
+    found = survey(new, use)
     # What JSON Lines hold beyond the schema is the reader's to judge, row by row.
     columns = [
         c

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from labelmill.errors import InputError
 from labelmill.formats import Format, Inspection
-from labelmill.ops import plugins, schemas
+from labelmill.ops import json_types, plugins, schemas
 from labelmill.splits import Shard
 
 JSONL = "jsonl"
@@ -31,7 +31,20 @@ class Survey:
     unreadable: Mapping[str, str] = field(default_factory=dict)  # shard path -> reason
 
 
-def survey(shards: Sequence[Shard]) -> Survey:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Which columns a job uses. One that it does not use may have any types."""
+
+    texts: frozenset[str]  # what the fields are read from, with dots: an odd value is a bad row
+    kept: frozenset[str] | None  # None: all
+
+    def needs(self, column: str) -> bool:
+        """Whether the shards must agree on this top-level column."""
+        roots = {path.partition(".")[0] for path in self.texts} | self.texts
+        return self.kept is None or column in self.kept or column in roots
+
+
+def survey(shards: Sequence[Shard], use: Use) -> Survey:
     """Look into the shards; raises InputError where two do not fit one schema, or none opens."""
     chosen = _chosen(shards)
     found: list[tuple[Shard, Inspection]] = []
@@ -47,31 +60,57 @@ def survey(shards: Sequence[Shard]) -> Survey:
         raise InputError(
             f"none of {len(chosen)} shards can be opened; the first, {path!r}: {reason}"
         )
-    return _united(found, unreadable, complete=len(chosen) == len(shards))
+    return _united(found, unreadable, use, complete=len(chosen) == len(shards))
 
 
 def _united(
-    found: list[tuple[Shard, Inspection]], unreadable: Mapping[str, str], *, complete: bool
+    found: list[tuple[Shard, Inspection]],
+    unreadable: Mapping[str, str],
+    use: Use,
+    *,
+    complete: bool,
 ) -> Survey:
     rows = [seen.rows for _, seen in found]
     known = complete and not unreadable and all(count is not None for count in rows)
     return Survey(
-        schema=_unite(found),
+        schema=_unite(found, use),
         whole=complete and all(seen.whole for _, seen in found),
         rows=sum(count for count in rows if count is not None) if known else None,
         unreadable=unreadable,
     )
 
 
-def _unite(found: list[tuple[Shard, Inspection]]) -> pa.Schema:
+def _unite(found: list[tuple[Shard, Inspection]], use: Use) -> pa.Schema:
     """JSON values that disagree become JSON text; Parquet columns that disagree are an error."""
-    families = []
-    for jsonl in (True, False):
-        family = [(s.path, seen.schema) for s, seen in found if (s.format == JSONL) is jsonl]
-        if family:
-            united = schemas.unify(family, on_conflict="json" if jsonl else "refuse")
-            families.append((family[0][0], united))
-    return families[0][1] if len(families) == 1 else schemas.unify(families)
+    lines = [seen.schema for shard, seen in found if shard.format == JSONL]
+    tables = [(shard.path, seen.schema) for shard, seen in found if shard.format != JSONL]
+    if lines:
+        first = next(shard.path for shard, _ in found if shard.format == JSONL)
+        tables.append((first, _unite_lines(lines, use)))
+    needed = schemas.unify(
+        (path, pa.schema([column for column in schema if use.needs(column.name)]))
+        for path, schema in tables
+    )
+    others = {c.name: c for _, schema in reversed(tables) for c in schema if not use.needs(c.name)}
+    return pa.schema([*needed, *others.values()])
+
+
+def _unite_lines(found: Sequence[pa.Schema], use: Use) -> pa.Schema:
+    columns: dict[str, pa.Field] = {}
+    for column in (column for schema in found for column in schema):
+        known = columns.get(column.name)
+        columns[column.name] = column if known is None else json_types.unify(known, column)
+    return pa.schema([_text(column, column.name, use.texts) for column in columns.values()])
+
+
+def _text(column: pa.Field, path: str, texts: frozenset[str]) -> pa.Field:
+    """The column as a string where it is a field's, whatever odd values were seen in it."""
+    if path in texts and json_types.is_json_text(column):
+        return pa.field(column.name, pa.string())
+    if not pa.types.is_struct(column.type):
+        return column
+    inner = [_text(child, f"{path}.{child.name}", texts) for child in column.type.fields]
+    return column.with_type(pa.struct(inner))
 
 
 def _chosen(shards: Sequence[Shard]) -> list[Shard]:

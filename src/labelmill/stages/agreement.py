@@ -55,8 +55,8 @@ def enforce(found: Mapping[str, float], wanted: float, precision: str) -> None:
     if flips and _chance(total, flips, 1 - wanted) < _DOUBT:
         raise EngineError(
             f"{precision} and float32 gave the same label for only {total - flips} of {total} "
-            f"sampled rows, expected a share of at least {wanted}; set model.precision to 'float32' "
-            "and use a new output directory, or lower model.min_agreement"
+            f"sampled rows, expected a share of at least {wanted}; set model.precision to "
+            "'float32' and use a new output directory, or lower model.min_agreement"
         )
 
 

@@ -1,0 +1,64 @@
+# Every command that a contributor or the CI needs. `make setup` is implied by the others.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean docs fmt
+
+# Ray would ask for a token, report usage, and start workers through uv.
+export RAY_AUTH_MODE := disabled
+export RAY_USAGE_STATS_ENABLED := 0
+export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
+
+BIN := .venv/bin
+READY := .venv/.ready
+# The first Python that is new enough; empty where there is none.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+
+help:
+	@echo "make setup   a virtual environment in .venv with everything"
+	@echo "make demo    train a small model and label the docstrings of this machine"
+	@echo "make test    all tests"
+	@echo "make check   lint, format, types, layers"
+	@echo "make bench   the benchmarks, side by side with what people use today"
+	@echo "make docs    generate docs/config.md from the code"
+	@echo "make fmt     format, and mend what can be mended"
+	@echo "make clean   remove the environment and what the commands above left"
+
+setup: $(READY)
+
+# The stamp is older than these files when they have changed: then the environment is made anew.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/labelmill demo
+
+test: $(READY)
+	$(BIN)/pytest -q
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python -m benchmarks.label
+
+docs: $(READY)
+	$(BIN)/python -c 'from pathlib import Path; from labelmill.config.reference import render; \
+		from tests.support.options import task_options; \
+		Path("docs/config.md").write_text(render(task_options()), "utf-8")'
+
+fmt: $(READY)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .venv labelmill-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
