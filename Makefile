@@ -49,7 +49,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,bench]'
-	$(BIN)/python -m benchmarks.label
+	$(BIN)/python -m benchmarks.label --rows 1000 --peer-rows 200 --repeats 1
 
 docs: $(READY)
 	$(BIN)/python -c 'from pathlib import Path; from labelmill.config.reference import render; \

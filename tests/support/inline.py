@@ -13,8 +13,9 @@ from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.run import Run
 from labelmill.ledger.status import Status, read_status
+from labelmill.plan.briefing import make_recipe
 from labelmill.plan.plan import Plan, make_plan
-from labelmill.plan.recipe import Recipe, make_recipe
+from labelmill.plan.recipe import Recipe
 from labelmill.plan.runtime import resolve
 from labelmill.stages.board import Board
 from labelmill.stages.predict import Replica

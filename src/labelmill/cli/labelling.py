@@ -14,8 +14,8 @@ from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.run import Run, ShardWork
 from labelmill.ledger.status import Status, read_status
 from labelmill.pipeline import Cluster, Committed, Shape
+from labelmill.plan.briefing import make_recipe
 from labelmill.plan.plan import Plan, make_plan
-from labelmill.plan.recipe import make_recipe
 from labelmill.plan.runtime import Resolved, resolve
 from labelmill.reports.dry_run import DryRun
 from labelmill.reports.outlook import Outlook

@@ -6,8 +6,10 @@ It does not know what a token is: the task encodes. A processor is loaded once a
 import functools
 import os
 import time
+from typing import Any
 
 from labelmill import checkpoints
+from labelmill.checkpoints import Checkpoint
 from labelmill.ops import plugins
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Notices
@@ -17,7 +19,10 @@ from labelmill.tasks import Task
 # One task fills one core; threads of the tokenizer would fight with other tasks and replicas.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-_processor = functools.lru_cache(maxsize=2)(checkpoints.processor)
+
+@functools.lru_cache(maxsize=2)
+def _loaded(checkpoint: Checkpoint) -> Any:
+    return checkpoints.processor(checkpoint)
 
 
 def tokenize(parcel: Parcel, recipe: Recipe, board: Notices) -> Parcel:
@@ -29,7 +34,7 @@ def tokenize(parcel: Parcel, recipe: Recipe, board: Notices) -> Parcel:
     good = rows.good
     fields = {name: column.filter(good) for name, column in rows.fields.items()}
     task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
-    processor = _processor(recipe.checkpoint)
+    processor = recipe.tokenizer or _loaded(recipe.checkpoint)
     encoded = task.encode(fields, processor, recipe.facts, recipe.options)
     parcel = parcel.with_cell("encoded", encoded_table(encoded))
     return parcel.with_head(tokens=int(encoded.lengths.sum())).took(

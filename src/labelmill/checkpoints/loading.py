@@ -1,4 +1,4 @@
-"""Facts: what tasks must know of a checkpoint, from its config and tokenizer files alone.
+"""Loading: what tasks must know of a checkpoint, from its config and tokenizer files alone.
 
 transformers imports torch on its own when it loads either; weights are not touched.
 """
@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from labelmill.batch import ModelFacts
 from labelmill.checkpoints.checkpoint import Checkpoint, has_any
 from labelmill.checkpoints.resolving import localize
+from labelmill.checkpoints.tokenizer import FastTokenizer
 from labelmill.errors import ModelError
 
 # These count positions from their padding id + 1 on, so of 514 positions 512 hold tokens
@@ -76,6 +77,19 @@ def processor(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     _refuse_empty(tokenizer, checkpoint)
     _refuse_misfit(tokenizer, _config(checkpoint), checkpoint.source)
     return tokenizer
+
+
+def fast_tokenizer(checkpoint: Checkpoint) -> FastTokenizer | None:
+    """The tokenizer as plain data; None where it is not a fast one."""
+    tokenizer: Any = processor(checkpoint)
+    if not tokenizer.is_fast:
+        return None
+    return FastTokenizer(
+        serialized=tokenizer.backend_tokenizer.to_str(),
+        truncation_side=tokenizer.truncation_side,
+        split_special_tokens=tokenizer.split_special_tokens,
+        model_input_names=tuple(tokenizer.model_input_names),
+    )
 
 
 def _config(checkpoint: Checkpoint) -> PreTrainedConfig:
