@@ -1,5 +1,18 @@
 """Fixtures that more than one folder of tests asks for."""
 
-from tests.support.s3 import s3_bucket, s3_server
+import os
+import tempfile
+
+from hypothesis import settings
+
+# A machine that is busy is no reason for a property to fail.
+settings.register_profile("labelmill", deadline=None)
+settings.load_profile("labelmill")
+
+# Where transformers puts a checkpoint's own code; it looks once, when it is imported.
+_MODULES = tempfile.TemporaryDirectory(prefix="labelmill-modules-")
+os.environ["HF_MODULES_CACHE"] = _MODULES.name
+
+from tests.support.s3 import s3_bucket, s3_server  # noqa: E402
 
 __all__ = ["s3_bucket", "s3_server"]

@@ -74,9 +74,18 @@ def _parse(path: Path) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # other people's invalid escapes
         try:
-            return ast.parse(path.read_bytes())
+            return _tree(path.read_bytes())
         except (SyntaxError, ValueError, RecursionError):
             return None
+
+
+def _tree(source: bytes) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SystemError:
+        # CPython 3.11 loses count of its depth where another thread, or a finalizer, parses too:
+        # "AST constructor recursion depth mismatch". The source is not at fault.
+        return ast.parse(source)
 
 
 def _definitions(node: ast.AST, qualname: str) -> Iterator[tuple[str, _Documented]]:

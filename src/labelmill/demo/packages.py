@@ -5,8 +5,8 @@ each; what is chosen depends on the installed files alone.
 """
 
 import hashlib
-import importlib.util
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from itertools import islice
 from pathlib import Path
@@ -38,7 +38,8 @@ def folders() -> list[Path]:
 def _folder(name: str) -> Path | None:
     """Where a package lies; None for single modules, namespaces and packages written in C."""
     try:
-        spec = importlib.util.find_spec(name)
+        # Not importlib.util.find_spec: its hook for pip warns once distutils is imported.
+        spec = PathFinder.find_spec(name)
     except (ImportError, ValueError):  # an installed name that leads nowhere
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith("__init__.py"):
