@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from labelmill.batch import Encoded
 from labelmill.errors import ConfigError, ModelError
+from labelmill.ops.prefixes import Prefixes, Text
 
 if TYPE_CHECKING:  # importing it for real costs seconds, and this module is imported for --help
     from transformers import PreTrainedTokenizerBase
 
-Text = str | tuple[str, str]
 Ids = npt.NDArray[np.int32]
 
 # Before it truncates, the backend holds about a hundred bytes a token for the whole batch.
@@ -47,6 +47,8 @@ def truncated(
         return _ragged(_slow(texts, processor, max_length), processor)
     backend = _backend(processor)
     if max_length is not None:
+        if processor.truncation_side == "right":
+            texts = list(map(Prefixes(backend, max_length).of, texts))
         backend.enable_truncation(
             max_length, strategy="longest_first", direction=processor.truncation_side
         )
