@@ -55,6 +55,20 @@ def label(job: LabelJob, *, splits: int | None = None, board: Board | None = Non
     return read_status(job.output.path)
 
 
+def ended(job: LabelJob) -> tuple[int, str]:
+    """Exit code and reason of the command on a run that has nothing left to do."""
+    from labelmill.cli.interrupt import Interrupt
+    from labelmill.cli.labelling import Labelling
+    from labelmill.pipeline import Cluster
+    from labelmill.reports.progress import Progress
+
+    here = Cluster(nodes=1, cpus=1, gpus=0)
+    with Progress() as progress:
+        labelling = Labelling(plan_of(job), here, None, progress)
+        labelling.work(Interrupt())
+    return labelling.verdict(read_status(job.output.path))
+
+
 def _work(run: Run, recipe: Recipe, splits: int | None, board: Board) -> None:
     replica: Replica | None = None
     left = splits

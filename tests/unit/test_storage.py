@@ -128,7 +128,7 @@ def test_create_without_permission_says_so(tmp_path: Path) -> None:
         open_store(str(tmp_path)).create("x", b"1")
 
 
-def test_list_follows_symlinks_and_enters_loops_once(tmp_path: Path) -> None:
+def test_list_follows_symlinks_but_none_that_leads_back_up(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_bytes(b"1")
     (tmp_path / "b").symlink_to(tmp_path / "a")
@@ -136,8 +136,7 @@ def test_list_follows_symlinks_and_enters_loops_once(tmp_path: Path) -> None:
     (tmp_path / "y").symlink_to(tmp_path / "a" / "x")
 
     found = {entry.path for entry in open_store(str(tmp_path)).list()}
-    assert {"a/x", "b/x", "y"} <= found
-    assert all(path.count("up") < 3 for path in found)
+    assert found == {"a/x", "b/x", "y"}
 
 
 def test_list_with_a_symlink_to_nothing_names_it(tmp_path: Path) -> None:

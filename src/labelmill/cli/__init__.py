@@ -3,6 +3,7 @@
 Heavy imports sit inside command bodies, so that `--help` answers at once.
 """
 
+import os
 import sys
 
 import click
@@ -98,15 +99,26 @@ def label(
 @group.command()
 @click.argument("output", metavar="OUTPUT")
 @click.option("--rejects", is_flag=True, help="List every reject instead, one JSON object a line.")
+@click.option(
+    "--damage",
+    is_flag=True,
+    help="List every damaged piece of a shard instead, one JSON object a line.",
+)
 @_JSON
-def status(output: str, rejects: bool, as_json: bool) -> None:
+def status(output: str, rejects: bool, damage: bool, as_json: bool) -> None:
     """Say how far the run in the directory OUTPUT is, from its ledger alone.
 
     Works on a run that is finished, running or crashed. Exit code 0 where it is whole, 3 where not.
     """
     from labelmill.cli import looking
 
-    sys.exit(looking.rejects(output) if rejects else looking.status(output, as_json=as_json))
+    if rejects and damage:
+        raise click.UsageError("--rejects and --damage are two lists; ask for one at a time")
+    if rejects:
+        sys.exit(looking.rejects(output))
+    if damage:
+        sys.exit(looking.damage(output))
+    sys.exit(looking.status(output, as_json=as_json))
 
 
 @group.command()
@@ -148,6 +160,8 @@ def demo(directory: str, rows: int, verbose: bool) -> None:
 
 def main() -> None:
     """The entry point: our own errors become one message on stderr and their exit code."""
+    # Else a thread that asks Ray for something after its end starts another one.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     try:
         group(standalone_mode=False)
     except click.ClickException as error:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from labelmill import verification
 from labelmill.cli import console
-from labelmill.ledger.status import read_status, rejects_of
+from labelmill.ledger.status import damage_of, read_status, rejects_of
 from labelmill.reports.checking import Checking, findings
 from labelmill.reports.summary import summary
 
@@ -20,6 +20,13 @@ def rejects(output: str) -> int:
     """Print every reject, one JSON object a line; 0."""
     for placed in rejects_of(output):
         console.result({"shard": placed.shard} | asdict(placed.reject))
+    return 0
+
+
+def damage(output: str) -> int:
+    """Print every damaged piece of the source, one JSON object a line; 0."""
+    for placed in damage_of(output):
+        console.result({"shard": placed.shard} | asdict(placed.piece))
     return 0
 
 

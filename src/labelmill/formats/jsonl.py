@@ -4,7 +4,8 @@ A row is a line that is not blank; its position is the byte offset of its text i
 decompressed stream. A line that is no single JSON object in UTF-8, or whose fields are not what
 the task asks, is a bad row and costs no other row. NaN, Infinity and -Infinity are numbers, as
 Python writes them; of a key that stands twice, the last counts. A byte order mark of UTF-8 is
-skipped; UTF-16 and UTF-32 are damage. Lines may have 256 MiB and nest 200 levels.
+skipped; UTF-16, UTF-32 and files of other kinds are damage. Lines may have 256 MiB and nest 200
+levels.
 
 Where a decoder gives up, every line that ended before is a row; the piece of a line after the
 last newline belongs to the break, unless the members before it were whole.
@@ -37,9 +38,11 @@ from labelmill.storage import open_file
 SUFFIXES = tuple(
     kind + codec for kind in (".jsonl", ".ndjson", ".json") for codec in codecs.SUFFIXES
 )
-_WIDE = {  # UTF-32 first: its little-endian mark begins with UTF-16's
-    "UTF-32": (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"),
-    "UTF-16": (b"\xff\xfe", b"\xfe\xff"),
+_OTHERS = {  # UTF-32 first: its little-endian mark begins with UTF-16's
+    "the text is UTF-32, expected UTF-8": (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"),
+    "the text is UTF-16, expected UTF-8": (b"\xff\xfe", b"\xfe\xff"),
+    "this is Parquet, not JSON Lines": (b"PAR1\x15",),
+    "this is a ZIP archive, not JSON Lines": (b"PK\x03\x04",),
 }
 
 
@@ -133,10 +136,8 @@ def _refusal(stream: Stream) -> str | None:
     """Why nothing of the stream can be read; None where it is worth trying."""
     if stream.damage is not None and stream.damage.total:
         return stream.damage.reason
-    head = stream.peek(4)
-    found = (name for name, marks in _WIDE.items() if head.startswith(marks))
-    name = next(found, None)
-    return None if name is None else f"the text is {name}, expected UTF-8"
+    head = stream.peek(5)
+    return next((reason for reason, marks in _OTHERS.items() if head.startswith(marks)), None)
 
 
 def _objects(lines: Lines) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ from labelmill.errors import CorruptRun
 from labelmill.ledger import bulk, names
 from labelmill.ledger.commit import load, part_checksum, settle
 from labelmill.ledger.coverage import Marks
+from labelmill.ledger.part_names import parse_part
 from labelmill.ledger.receipt import Receipt
 from labelmill.ledger.state import State
 from labelmill.ledger.voids import Void
@@ -32,16 +33,6 @@ class Survey:
     resized: list[tuple[str, int, int]] = field(default_factory=list)  # part, bytes there, recorded
     unexplained: list[str] = field(default_factory=list)  # parts of known shards, no receipt
     foreign: list[str] = field(default_factory=list)  # data files that no split of the run explains
-
-
-def parse_part(path: str, part_format: str) -> tuple[str, int] | None:
-    """Shard and index that a part's name was made from; None where it is no part's name."""
-    stem = path.removesuffix(f".{part_format}")
-    shard, _, digits = stem.rpartition("-")
-    if stem == path or not (digits.isascii() and digits.isdigit()):
-        return None
-    split = Split(shard=shard, index=int(digits), start=0, stop=0, last=False)
-    return (shard, split.index) if shard and split.id == stem else None
 
 
 def data_files(store: Store) -> Iterator[tuple[str, int]]:

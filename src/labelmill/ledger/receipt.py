@@ -101,6 +101,19 @@ def breaks_of(entry: Entry) -> tuple[Break, ...]:
     return tuple(Break(start=a, stop=b, reason=reason) for a, b, reason in entry["breaks"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedBreak:
+    """A damaged piece with the shard that it lies in."""
+
+    shard: str
+    piece: Break
+
+
+def placed_breaks(entry: Entry) -> tuple[PlacedBreak, ...]:
+    """The same with their shard."""
+    return tuple(PlacedBreak(shard=entry["shard"], piece=piece) for piece in breaks_of(entry))
+
+
 _SPLIT = ("shard", "index", "start", "stop", "last")
 _PLAIN = tuple(
     name for name in Receipt.__dataclass_fields__ if name not in {"split", "rejects", "breaks"}

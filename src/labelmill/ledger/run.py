@@ -22,11 +22,11 @@ from labelmill.ledger import bulk, names
 from labelmill.ledger.attempts import Attempt, read_attempts
 from labelmill.ledger.commit import part_checksum
 from labelmill.ledger.manifest import Manifest
+from labelmill.ledger.part_names import parse_part
 from labelmill.ledger.parts import (
     adopt,
     clean,
     data_files,
-    parse_part,
     require_sizes,
     survey,
     void_missing,

@@ -13,11 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from labelmill.errors import CorruptRun, InputError
 from labelmill.ledger import bulk, lines, names
 from labelmill.ledger.coverage import Coverage
+from labelmill.ledger.part_names import require_names
 from labelmill.splits import Shard
 from labelmill.storage import Store
-
-_NAME_BYTES = 255  # a path component on every common file system
-_INDEX_BYTES = len("-00000000.")  # room for a hundred million splits a shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +79,7 @@ def register(
     Raises InputError for a changed shard, for one that is gone before it was done, for two of one
     name, and for a name that no part can have.
     """
-    listed = _by_path(shards, part_format)
+    listed = require_names(shards, part_format)
     while True:
         require_present(records, coverage, listed)
         news = [news for shard in listed.values() if (news := _news(records, coverage, shard))]
@@ -120,32 +118,3 @@ def _news(records: ShardRecords, coverage: Coverage, shard: Shard) -> ShardRecor
         f"{shard.size}; version was {known.version!r}, is {shard.version!r}; restore it, or use a "
         "new output directory"
     )
-
-
-def _by_path(shards: Iterable[Shard], part_format: str) -> dict[str, Shard]:
-    listed: dict[str, Shard] = {}
-    for shard in shards:
-        _require_name(shard, part_format)
-        if shard.path in listed:
-            raise InputError(
-                f"two shards have the name {shard.path!r}: {listed[shard.path].url!r} and "
-                f"{shard.url!r}; their parts would clash, so label them into two output directories"
-            )
-        listed[shard.path] = shard
-    return listed
-
-
-def _require_name(shard: Shard, part_format: str) -> None:
-    """A part's name is the shard's and a little more, and must not lie in the ledger."""
-    folders = shard.path.split("/")
-    room = _NAME_BYTES - _INDEX_BYTES - len(part_format)
-    if len(folders[-1].encode("utf-8", "surrogatepass")) > room:
-        raise InputError(
-            f"the name of shard {shard.path!r} is too long for its parts: expected at most {room} "
-            "bytes after the last '/'; rename the file"
-        )
-    if names.inside(shard.path) or any(folder in {"", ".", ".."} for folder in folders):
-        raise InputError(
-            f"shard {shard.path!r} has a name that no part can have: expected a relative path, "
-            f"not below {names.ROOT!r}; rename the file or its folder"
-        )

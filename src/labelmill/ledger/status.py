@@ -9,6 +9,7 @@ from typing import Any
 
 from labelmill.ledger.attempts import Attempt, read_attempts
 from labelmill.ledger.manifest import Manifest, read_manifest
+from labelmill.ledger.receipt import PlacedBreak, placed_breaks
 from labelmill.ledger.run import is_sealed
 from labelmill.ledger.segments import PlacedReject, read_rejects
 from labelmill.ledger.state import State
@@ -59,6 +60,7 @@ class Status:
     replica: Mapping[str, Mapping[str, Any]]  # attempt -> engine, precision, device, ...
     attempt_records: tuple[Attempt, ...]
     last_commit: float | None  # unix seconds; None before the first
+    damage: tuple[PlacedBreak, ...]  # about the first thousand; `damage_of` has all
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -74,6 +76,7 @@ _REST = {
     "replica",
     "attempt_records",
     "last_commit",
+    "damage",
 }
 JSON_KEYS = tuple(name for name in Status.__dataclass_fields__ if name not in _REST)
 
@@ -100,6 +103,7 @@ def status_of(store: Store) -> Status:
         replica=state.tally.replica,
         attempt_records=attempts,
         last_commit=max(state.tally.last_commit.values(), default=None),
+        damage=tuple(state.tally.damage),
     )
 
 
@@ -108,6 +112,13 @@ def rejects_of(output_url: str) -> Iterator[PlacedReject]:
     store = open_store(output_url)
     read_manifest(store)
     return read_rejects(store, State(store))
+
+
+def damage_of(output_url: str) -> Iterator[PlacedBreak]:
+    """Every damaged piece of a run's shards; raises LedgerError where there is no run."""
+    store = open_store(output_url)
+    read_manifest(store)
+    return (piece for entry in State(store).entries() for piece in placed_breaks(entry))
 
 
 def _lines(state: State) -> Iterator[ShardStatus]:

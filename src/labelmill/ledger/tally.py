@@ -1,7 +1,7 @@
 """Tally: the sums over all receipts that count, and what few of them say about the run as a whole.
 
 It promises flat memory: sums, one interval and one self-check an attempt, and at most a thousand
-reasons of rejects by name.
+reasons of rejects by name and damaged pieces.
 """
 
 from collections import Counter
@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labelmill.ledger.attempts import Attempt
-from labelmill.ledger.receipt import Entry
+from labelmill.ledger.receipt import Entry, PlacedBreak, placed_breaks
 
 OTHER = "(other reasons)"
 _REASONS = 1_000
+DAMAGE_KEPT = 1_000
 _SUMS = ("rows_read", "rows_labelled", "rows_rejected", "rows_written", "tokens", "padded_tokens")
 
 
@@ -24,6 +25,7 @@ class Tally:
         self.sums = dict.fromkeys(_SUMS, 0)
         self.stage_seconds: dict[str, float] = {}
         self.reasons: Counter[str] = Counter()
+        self.damage: list[PlacedBreak] = []
         self.last_commit: dict[str, float] = {}  # attempt -> unix seconds
         self.agreement: dict[str, Mapping[str, Any]] = {}  # attempt -> its latest self-check
         self.replica: dict[str, Mapping[str, Any]] = {}  # attempt -> what its latest split ran on
@@ -38,6 +40,8 @@ class Tally:
             self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
         for reason, count in entry["reasons"].items():
             self._reject(reason, count)
+        if entry["breaks"] and len(self.damage) < DAMAGE_KEPT:
+            self.damage += placed_breaks(entry)
         self._tell(entry)
 
     def _reject(self, reason: str, count: int) -> None:

@@ -26,7 +26,11 @@ class Binding:
 
 
 def bind(fields: Sequence[str], wanted: Mapping[str, str], schema: pa.Schema) -> Binding:
-    """Bind a task's fields ("name", or "name?" where optional) to columns that are there."""
+    """Bind a task's fields ("name", or "name?" where optional) to columns that are there.
+
+    Where no column was seen at all, in shards that are empty or hold nothing but bad rows, the
+    names are taken on trust.
+    """
     optional = frozenset(name.removesuffix("?") for name in fields if name.endswith("?"))
     names = [name.removesuffix("?") for name in fields]
     _refuse_unknown(wanted, names)
@@ -37,26 +41,29 @@ def bind(fields: Sequence[str], wanted: Mapping[str, str], schema: pa.Schema) ->
         if column in there:
             columns[name] = column
         elif name in wanted or name not in optional:
-            raise ConfigError(_missing(name, column, there))
+            if there:
+                raise ConfigError(_missing(name, column, there))
+            columns[name] = column
     return Binding(columns=columns, optional=optional)
 
 
 def kept(survey: Survey, keep: str | Sequence[str], *, jsonl: bool) -> pa.Schema:
     """The input columns to carry, with their types.
 
-    Where a schema of JSON Lines rests on a sample, one more column takes, as JSON text, what turns
-    up later and fits no column; nothing of a row is lost.
+    Where a schema of JSON Lines rests on a sample, or on nothing, one more column takes, as JSON
+    text, what turns up later and fits no column; nothing of a row is lost.
     """
     if keep == "none":
         return pa.schema([])
-    names = survey.schema.names if keep == "all" else list(keep)
+    seen = survey.schema
+    names = seen.names if keep == "all" else list(keep)
     for name in names:
-        if name not in survey.schema.names:
+        if seen.names and name not in seen.names:
             raise ConfigError(
-                f"source.keep: no shard has a column {name!r}; {_hint(name, survey.schema.names)}"
+                f"source.keep: no shard has a column {name!r}; {_hint(name, seen.names)}"
             )
-    columns = [survey.schema.field(name) for name in names]
-    if jsonl and not survey.whole:
+    columns = [seen.field(name) if seen.names else pa.field(name, pa.null()) for name in names]
+    if jsonl and not (survey.whole and seen.names):
         columns.append(json_types.extra(_free(EXTRA, names)))
     schema = pa.schema(columns)
     return json_types.keeping_all(schema) if keep == "all" else schema

@@ -18,6 +18,7 @@ from labelmill.checkpoints import Checkpoint
 from labelmill.config.fingerprint import result_settings
 from labelmill.config.job import LabelJob
 from labelmill.ledger.manifest import Manifest
+from labelmill.ledger.part_names import require_names
 from labelmill.ops import plugins
 from labelmill.ops.columns import output_schema
 from labelmill.plan.reading import Reading, first_reading, next_reading
@@ -51,6 +52,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     refuse_overlap(job.source.path, job.output.path)
     standing = Manifest.load(open_store(job.output.path))
     listing = list_shards(job.source.path, job.source.format)
+    require_names(listing.shards, job.output.format)
     checkpoint = checkpoints.resolve(
         job.model.path,
         job.model.revision,

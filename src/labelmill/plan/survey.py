@@ -104,8 +104,8 @@ def _unite_lines(found: Sequence[pa.Schema], use: Use) -> pa.Schema:
 
 
 def _text(column: pa.Field, path: str, texts: frozenset[str]) -> pa.Field:
-    """The column as a string where it is a field's, whatever odd values were seen in it."""
-    if path in texts and json_types.is_json_text(column):
+    """The column as a string where it is a field's: a value that is none makes its row bad."""
+    if path in texts:
         return pa.field(column.name, pa.string())
     if not pa.types.is_struct(column.type):
         return column

@@ -17,10 +17,8 @@ def summary(status: Status) -> RenderableType:
     parts: list[RenderableType] = [_numbers(status)]
     if status.rejects_by_reason:
         parts.append(_rejects(status))
-    damaged = [line.path for line in status.shard_lines if line.damaged]
-    if damaged:
-        shown = ", ".join(map(repr, damaged[:_REASONS]))
-        parts.append(Text(f"damaged shards: {shown}{' ...' if len(damaged) > _REASONS else ''}"))
+    if status.damage:
+        parts.append(_damage(status))
     return Group(*parts)
 
 
@@ -73,4 +71,15 @@ def _rejects(status: Status) -> Table:
     table = Table("rejected because", "rows", box=SIMPLE)
     for reason, count in list(status.rejects_by_reason.items())[:_REASONS]:
         table.add_row(Text(reason), f"{count:,}")
+    return table
+
+
+def _damage(status: Status) -> Table:
+    table = Table("damaged shard", "from", "to", "because", box=SIMPLE)
+    for placed in status.damage[:_REASONS]:
+        piece = placed.piece
+        stop = "its end" if piece.stop is None else f"{piece.stop:,}"
+        table.add_row(Text(placed.shard), f"{piece.start:,}", stop, Text(piece.reason))
+    if status.shards_damaged > _REASONS:
+        table.add_row("...", "", "", "`labelmill status --damage` lists all")
     return table

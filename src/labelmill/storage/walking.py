@@ -1,4 +1,4 @@
-"""Files below a local directory, through symlinks, each loop of them entered once.
+"""Files below a local directory, through symlinks; one that leads back up is not entered.
 
 Promises that nothing is left out in silence: a directory that may not be read and a symlink to
 nothing are errors. What is not a regular file (sockets, pipes, devices) is not a file here.
@@ -20,7 +20,7 @@ _Identity = tuple[int, int]  # device and inode
 class _Folder:
     path: str  # relative to the top, '' or with a trailing '/'
     levels: int | None  # how many more to go down, this one included; None for all
-    above: frozenset[_Identity]  # the directories it lies in: meeting one of them again is a loop
+    above: frozenset[_Identity]  # itself and what it lies in: meeting one of them again is a loop
 
 
 def walk(top: Path, *, hidden: bool, depth: int | None) -> Iterator[tuple[str, os.stat_result]]:
@@ -28,7 +28,7 @@ def walk(top: Path, *, hidden: bool, depth: int | None) -> Iterator[tuple[str, o
 
     `hidden=False` leaves out whatever lies under a name that starts with '.' or '_'.
     """
-    waiting = [_Folder(path="", levels=depth, above=frozenset())]
+    waiting = [_Folder(path="", levels=depth, above=_identity(top))]
     while waiting:
         folder = waiting.pop()
         for name, status in _members(top / folder.path):
@@ -49,6 +49,15 @@ def _inner(folder: _Folder, name: str, status: os.stat_result) -> Iterator[_Fold
         levels=None if folder.levels is None else folder.levels - 1,
         above=folder.above | {identity},
     )
+
+
+def _identity(top: Path) -> frozenset[_Identity]:
+    try:
+        with named(str(top)):
+            status = top.stat()
+    except FileMissing:
+        return frozenset()
+    return frozenset({(status.st_dev, status.st_ino)})
 
 
 def _members(directory: Path) -> list[tuple[str, os.stat_result]]:
