@@ -18,11 +18,12 @@ import ray.data
 
 from labelmill.errors import EngineError, LabelmillError
 from labelmill.ledger.receipt import Receipt
+from labelmill.pipeline.session import replica_cpus
 from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Notices, RemoteBoard
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.predict import TRIES, Replica
+from labelmill.stages.predict import Replica
 from labelmill.stages.read import ReadWork, ShardSource
 from labelmill.stages.tokenize import tokenize
 from labelmill.stages.write import write
@@ -33,6 +34,7 @@ READ_TASKS = (
 # Logical CPUs of a task. All alike and well below one, so that each finds room beside replicas on a
 # node of one core: a tokenizer that asks for a whole core would wait there for ever.
 _LIGHT = 0.25
+_LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
 _TICK = 0.5  # seconds between two looks at the board
 
 
@@ -101,10 +103,12 @@ def build(
                 size=shape.replicas, max_tasks_in_flight_per_actor=3
             ),
             num_gpus=shape.gpus_per_replica,
-            num_cpus=0 if shape.gpus_per_replica else 0.01,
+            num_cpus=replica_cpus(shape.gpus_per_replica),
             udf_modifying_row_count=False,
+            # A death counts against every block that waits at the actor; splits have bounds of
+            # their own (`stages.predict`).
             max_restarts=-1,
-            max_task_retries=TRIES + 1,
+            max_task_retries=-1,
             **_WHOLE,
         )
         .map_batches(_write, fn_args=(recipe,), num_cpus=_LIGHT, **_WHOLE)
@@ -152,15 +156,28 @@ class _Predict:
     def __init__(self, recipe: Recipe, board: Notices) -> None:
         # An error in an actor's constructor reaches the driver as text; one in a call as itself.
         self._failure: LabelmillError | None = None
+        me = f"loading {ray.get_runtime_context().get_actor_id()}"  # the same after a death
+        deaths = board.begin(me).begun
+        if deaths >= _LOADINGS:
+            self._failure = _deadly(deaths)
+            return
         try:
             self._replica = Replica(recipe, board)
         except LabelmillError as error:
             self._failure = error
+        board.end(me)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         if self._failure is not None:
             raise self._failure
         return self._replica.predict(Parcel.from_block(block)).to_block()
+
+
+def _deadly(deaths: int) -> EngineError:
+    return EngineError(
+        f"a replica's process died {deaths} times while it loaded the model; most often memory "
+        "runs out: lower resources.replicas and run the same command again"
+    )
 
 
 def _write(block: pa.Table, recipe: Recipe) -> pa.Table:

@@ -1,13 +1,14 @@
 """Session: the Ray cluster that a job runs on, its own or one that is there, and what it has.
 
-A job that is submitted to a cluster, or runs where RAY_ADDRESS points to one, joins it; otherwise
-Ray is started on this machine for the time of the job. Ray's own chatter is held back unless asked
-for.
+A job that is submitted to a cluster, runs on one of its nodes, or where RAY_ADDRESS points to one,
+joins it and leaves it running; otherwise Ray is started on this machine for the time of the job.
+Ray's own chatter is held back unless asked for.
 """
 
 import contextlib
 import logging
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from typing import Any, TypeVar
 import ray
 import ray.data
 from ray.util.annotations import RayDeprecationWarning
+
+from labelmill.errors import ConfigError
 
 Answer = TypeVar("Answer")
 
@@ -33,27 +36,53 @@ class Cluster:
 
 @contextmanager
 def session(*, verbose: bool) -> Iterator[Cluster]:
-    """Ray for the time of a job; what this call has started is shut down at the end."""
+    """Ray for the time of a job; what this call has started is shut down at the end.
+
+    Raises ConfigError where there is a cluster that cannot be joined.
+    """
     if not verbose:
         _hush()
-    here = "RAY_ADDRESS" not in os.environ
     with contextlib.nullcontext() if verbose else _withheld():
-        ray.init(
-            include_dashboard=False if here else None,
-            log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-        )
-    try:
-        yield _cluster()
-    finally:
-        ray.shutdown()
+        _join_or_start(verbose=verbose)
+    # Ray prints on stdout that a worker has died, also while it shuts down; stdout is for results.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield _cluster()
+        finally:
+            ray.shutdown()
 
 
 def on_replica(question: Callable[[], Answer], *, gpus: float) -> Answer:
     """A question answered on a node that a replica would run on."""
-    remote: Any = ray.remote(num_cpus=0 if gpus else 1, num_gpus=gpus, max_retries=3)(_ask)
+    remote: Any = ray.remote(num_cpus=replica_cpus(gpus), num_gpus=gpus, max_retries=3)(_ask)
     answer: Answer = ray.get(remote.remote(question))
     return answer
+
+
+def replica_cpus(gpus: float) -> float:
+    """Logical CPUs of a replica: next to none, yet enough to keep it off nodes that have none."""
+    return 0 if gpus else 0.01
+
+
+def _join_or_start(*, verbose: bool) -> None:
+    address = os.environ.get("RAY_ADDRESS", "")
+    if "://" in address:
+        raise ConfigError(
+            f"RAY_ADDRESS is {address!r}, expected host:port of the cluster's head as in "
+            "'10.0.0.1:6379'; set it so on a node of the cluster, or send the job with "
+            "'ray job submit'"
+        )
+    try:
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=verbose,
+            logging_level=logging.INFO if verbose else logging.ERROR,
+        )
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        raise ConfigError(
+            f"the Ray cluster cannot be joined (RAY_ADDRESS is {address!r}): {error}; see that it "
+            "runs, and that this machine has its token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
+        ) from error
 
 
 def _ask(question: Callable[[], Answer]) -> Answer:

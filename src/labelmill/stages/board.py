@@ -1,15 +1,24 @@
 """Board: where workers and the driver tell each other how far they are, and when to stop.
 
 One board a process (`Board`), or one actor for a whole cluster that `RemoteBoard` speaks to. It
-holds only what may be lost: counts for the eye, the wish to stop, and how often a split was begun.
-It does not know what is committed; the ledger does.
+holds only what may be lost: counts for the eye, the wish to stop, how often a split was begun and
+which of its rows are lethal. It does not know what is committed; the ledger does.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import ray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What happened to a split before a replica begins it."""
+
+    begun: int = 0  # times it was begun and not ended, since the verdict where there is one
+    lethal: Mapping[int, str] | None = None  # the verdict: row -> reason; None: not judged
 
 
 class Notices(Protocol):
@@ -19,8 +28,12 @@ class Notices(Protocol):
         """True once the job has been asked to stop: begin no other split."""
         ...
 
-    def begin(self, split: str) -> int:
-        """Note that a replica begins a split; how often it was begun before and not ended."""
+    def begin(self, split: str) -> Past:
+        """Note that a replica begins a split; what happened to it before."""
+        ...
+
+    def convict(self, split: str, lethal: Mapping[int, str]) -> None:
+        """Keep the verdict on a split that is begun: whoever begins it again need not judge it."""
         ...
 
     def end(self, split: str) -> None:
@@ -38,6 +51,7 @@ class Board:
     def __init__(self) -> None:
         self._stopping = False
         self._begun: Counter[str] = Counter()
+        self._verdicts: dict[str, Mapping[int, str]] = {}
         self._posts: dict[str, tuple[int, int]] = {}
 
     def stop(self) -> None:
@@ -48,11 +62,16 @@ class Board:
         """See Notices."""
         return self._stopping
 
-    def begin(self, split: str) -> int:
+    def begin(self, split: str) -> Past:
         """See Notices."""
-        before = self._begun[split]
+        past = Past(begun=self._begun[split], lethal=self._verdicts.get(split))
         self._begun[split] += 1
-        return before
+        return past
+
+    def convict(self, split: str, lethal: Mapping[int, str]) -> None:
+        """See Notices."""
+        self._verdicts[split] = lethal
+        self._begun[split] = 1
 
     def end(self, split: str) -> None:
         """See Notices."""
@@ -80,11 +99,16 @@ class RemoteBoard:
 
     @classmethod
     def create(cls) -> "RemoteBoard":
-        """A new board on the driver's own node, so that it lives as long as the driver."""
+        """A new board on the driver's own node, so that it lives as long as the driver.
+
+        Where its process alone is killed, another one takes its place, and knows nothing.
+        """
         here = ray.get_runtime_context().get_node_id()
         stay = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        actor = ray.remote(Board).options(num_cpus=0, scheduling_strategy=stay)
-        return cls(actor.remote())
+        lasting = ray.remote(Board).options(
+            num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=stay
+        )
+        return cls(lasting.remote())
 
     def stop(self) -> None:
         """See Board."""
@@ -94,9 +118,14 @@ class RemoteBoard:
         """See Notices."""
         return bool(ray.get(self._handle.stopping.remote()))
 
-    def begin(self, split: str) -> int:
+    def begin(self, split: str) -> Past:
         """See Notices."""
-        return int(ray.get(self._handle.begin.remote(split)))
+        past: Past = ray.get(self._handle.begin.remote(split))
+        return past
+
+    def convict(self, split: str, lethal: Mapping[int, str]) -> None:
+        """See Notices."""
+        ray.get(self._handle.convict.remote(split, lethal))
 
     def end(self, split: str) -> None:
         """See Notices."""

@@ -1,7 +1,9 @@
 """Predict: the third stage. One replica holds one model and labels one split a call.
 
-A split that has taken its replica down twice is suspect: it is then predicted in a child process
-(quarantine), and the row that kills it is found by halving. Non-finite outputs are rejects.
+A split that has taken its replica down twice is suspect: the rows that do it are found in a child
+process (quarantine) and rejected, and the others are predicted as always. A split that kills its
+replica all the same ends the job, so that no split is tried for ever. Rows with non-finite outputs
+are rejects.
 """
 
 import time
@@ -11,17 +13,19 @@ import numpy as np
 import pyarrow as pa
 
 from labelmill.batch import Encoded
+from labelmill.errors import EngineError
 from labelmill.ops import plugins
 from labelmill.plan.recipe import Recipe
 from labelmill.stages import agreement
-from labelmill.stages.board import Notices
+from labelmill.stages.board import Notices, Past
 from labelmill.stages.inference import Inferred, open_inference
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.quarantine import Quarantine
+from labelmill.stages.quarantine import Quarantine, without
 from labelmill.tasks import Task
 
 NOT_FINITE = "the model's output is not a finite number"
 TRIES = 2  # a replica may die twice over a split before the split is suspect
+LIMIT = 6  # deaths over a split after which it is given up, while it is judged too
 _POST_EVERY = 0.5  # seconds
 
 
@@ -40,15 +44,28 @@ class Replica:
             return parcel.skip()
         split = parcel.head.split.id
         started = time.perf_counter()
-        tries = self._board.begin(split)
+        past = self._board.begin(split)
         encoded = parcel.encoded()
-        lethal: Mapping[int, str] = {}
-        if tries >= TRIES:
-            lethal, encoded = Quarantine(self._recipe).sift(encoded)
+        lethal = self._lethal(split, past, encoded)
+        encoded = without(encoded, lethal)
         done = self._inference.run(encoded, self._poster(split))
         parcel = self._labelled(parcel, encoded, done, lethal)
         self._board.end(split)
         return parcel.took("predict", time.perf_counter() - started)
+
+    def _lethal(self, split: str, past: Past, encoded: Encoded) -> Mapping[int, str]:
+        """The rows that no replica survives, with their reasons; raises EngineError."""
+        if past.begun < TRIES:
+            return past.lethal or {}
+        if past.lethal is not None or past.begun >= LIMIT:
+            raise EngineError(
+                f"split {split!r} killed its replica {past.begun} times, and none of its rows does "
+                "so alone; most often memory runs out: lower resources.microbatch_tokens or "
+                "resources.replicas and run the same command again"
+            )
+        lethal = Quarantine(self._recipe).sift(encoded)
+        self._board.convict(split, lethal)
+        return lethal
 
     def _labelled(
         self, parcel: Parcel, encoded: Encoded, done: Inferred, lethal: Mapping[int, str]
@@ -63,6 +80,7 @@ class Replica:
             .with_cell("labels", labels)
             .with_head(
                 errors={int(good[row]): reason for row, reason in errors.items()},
+                tokens=int(encoded.lengths.sum()),
                 padded_tokens=done.padded_tokens,
                 agreement=found,
                 replica=self._self_description(),

@@ -3,24 +3,26 @@
 A split that has killed its replica twice is sifted here: halves that the child survives are
 harmless, a row that kills the child alone is lethal. The child is told one piece at a time, so its
 death says which. It costs one loading of the model a death; there are at most about log2(rows)
-deaths a lethal row.
+deaths a lethal row. Where one row after another is lethal and none is survived, the rows are not to
+blame, and none is rejected.
 """
 
 import multiprocessing
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from labelmill.batch import Encoded
-from labelmill.errors import EngineError
+from labelmill.errors import EngineError, LabelmillError
+from labelmill.ops import plugins
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.agreement import part_of
 from labelmill.stages.inference import open_inference
 
 _START_LIMIT = 600.0  # seconds for the child to load the model
+_DOUBT = 3  # lethal rows in a row, without one that is survived
 
 
 class Quarantine:
@@ -29,20 +31,19 @@ class Quarantine:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._child: _Child | None = None
+        self._survived = False
 
-    def sift(self, encoded: Encoded) -> tuple[Mapping[int, str], Encoded]:
-        """The lethal rows with their reasons, and the encoded rows without them.
+    def sift(self, encoded: Encoded) -> Mapping[int, str]:
+        """The lethal rows with their reasons.
 
-        The rows keep their numbers. Raises EngineError where the child cannot even load the model.
+        Raises EngineError where the child survives nothing, and what it raises itself.
         """
-        rows = np.unique(encoded.rows).astype(np.int64)
         lethal: dict[int, str] = {}
         try:
-            self._search(encoded, rows, lethal)
+            self._search(encoded, np.unique(encoded.rows).astype(np.int64), lethal)
         finally:
             self._end()
-        keep = np.flatnonzero(~np.isin(encoded.rows, list(lethal)))
-        return lethal, _sequences(encoded, keep)
+        return lethal
 
     def _search(
         self, encoded: Encoded, rows: npt.NDArray[np.int64], lethal: dict[int, str]
@@ -54,6 +55,7 @@ class Quarantine:
             return
         if len(rows) == 1:
             lethal[int(rows[0])] = f"killed its replica twice, and once more alone ({status})"
+            self._require_survivors(lethal, status)
             return
         middle = len(rows) // 2
         self._search(encoded, rows[:middle], lethal)
@@ -64,29 +66,58 @@ class Quarantine:
         if self._child is None:
             self._child = _Child(self._recipe)
         status = self._child.survive(piece)
-        if status is not None:
+        if status is None:
+            self._survived = True
+        else:
             self._child = None
         return status
+
+    def _require_survivors(self, lethal: Mapping[int, str], status: str) -> None:
+        if len(lethal) >= _DOUBT and not self._survived:
+            raise EngineError(
+                f"the model kills its process on every row that is tried ({status}); see that it "
+                "runs on this machine at all and that memory is left, or lower "
+                "resources.microbatch_tokens"
+            )
 
     def _end(self) -> None:
         if self._child is not None:
             self._child.end()
 
 
+def without(encoded: Encoded, rows: Mapping[int, str]) -> Encoded:
+    """The encoded rows but for some; those that stay keep their numbers."""
+    if not rows:
+        return encoded
+    keep = ~np.isin(encoded.rows, list(rows))
+    part = part_of(encoded, np.unique(encoded.rows[keep]).astype(np.int64))
+    return Encoded(rows=encoded.rows[keep], lengths=part.lengths, inputs=part.inputs)
+
+
 class _Child:
-    """A process with an engine of its own. Spawned: a fork of one with threads may deadlock."""
+    """A process with an engine of its own.
+
+    Forked from a server that has imported the engine and holds no model: a fork of the replica,
+    which has threads, may deadlock, and a fresh interpreter imports for seconds at every death.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
-        context = multiprocessing.get_context("spawn")
+        engine = plugins.load("labelmill.engines", recipe.runtime.engine)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["__main__", __name__, engine.__name__])
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(recipe, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        if not self._pipe.poll(_START_LIMIT) or self._answer() != "ready":
+        if self._answer(_START_LIMIT) != "ready":
             self.end()
-            raise EngineError("the quarantine process could not load the model; see the log above")
+            raise EngineError(
+                "the quarantine process died while it loaded the model; see that memory is left "
+                "for one more model beside each replica, or lower resources.replicas"
+            )
 
     def survive(self, piece: Encoded) -> str | None:
+        """None, or how the child died; raises what the child raised."""
         self._pipe.send(piece)
         if self._answer() == "survived":
             return None
@@ -98,22 +129,25 @@ class _Child:
         self._process.kill()
         self._process.join()
 
-    def _answer(self) -> Any:
+    def _answer(self, seconds: float | None = None) -> str:
         try:
-            return self._pipe.recv()
+            answer = self._pipe.recv() if self._pipe.poll(seconds) else "late"
         except (EOFError, ConnectionResetError):
             return "died"
+        if isinstance(answer, LabelmillError):
+            self.end()
+            raise answer
+        return str(answer)
 
 
 def _serve(recipe: Recipe, pipe: Connection) -> None:
-    inference = open_inference(recipe)
-    pipe.send("ready")
-    while True:
-        inference.run(pipe.recv())
-        pipe.send("survived")
-
-
-def _sequences(encoded: Encoded, chosen: npt.NDArray[np.int64]) -> Encoded:
-    rows = np.unique(encoded.rows[chosen]).astype(np.int64)
-    part = part_of(encoded, rows)
-    return Encoded(rows=encoded.rows[chosen], lengths=part.lengths, inputs=part.inputs)
+    try:
+        inference = open_inference(recipe)
+        pipe.send("ready")
+        while True:
+            inference.run(pipe.recv())
+            pipe.send("survived")
+    except LabelmillError as error:
+        pipe.send(error)
+    except EOFError:  # the replica is gone
+        return
