@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean docs fmt
+.PHONY: help setup demo test test-faults check bench clean docs fmt
 
 # Ray would ask for a token, report usage, and start workers through uv.
 export RAY_AUTH_MODE := disabled
@@ -19,7 +19,8 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 help:
 	@echo "make setup   a virtual environment in .venv with everything"
 	@echo "make demo    train a small model and label the docstrings of this machine"
-	@echo "make test    all tests"
+	@echo "make test    all tests but those below"
+	@echo "make test-faults   processes and nodes of a real Ray are killed; minutes"
 	@echo "make check   lint, format, types, layers"
 	@echo "make bench   the benchmarks, side by side with what people use today"
 	@echo "make docs    generate docs/config.md from the code"
@@ -40,6 +41,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -q
+
+test-faults: $(READY)
+	$(BIN)/pytest -q -m faults
 
 check: $(READY)
 	$(BIN)/ruff check

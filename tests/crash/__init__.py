@@ -1,0 +1,1 @@
+"""Killed at every point, resumed, compared byte for byte."""

@@ -118,7 +118,8 @@ _PIECES = st.sampled_from(
         "\u00a0", "\u1680", "\u2003", "\u2028", "\u3000", "\u180e", "\u200b", "\u200d", "\ufeff",
         "\u0085", "\0", "\x1c", "\x7f", "\u0301", "\u0338", "\u0345", "\u3099", "\u0600", "\u0d4e",
         "\ufe70", "\u037a", "\u00b4", "\ufdfa", "\u2026", "\u0130", "\u03a3", "\u4f60", "\u597d",
-        "\u3002", "\uff0c", "\u0e33", "\uac00", "\u11a8", "\U0001f468", "\U0001f3fd", "\u2581",
+        "\u3002", "\uff0c", "\u4f60\u597d\u3002", "a/b", "c,d", "x=", "'d.",
+        "\u0e33", "\uac00", "\u11a8", "\U0001f468", "\U0001f3fd", "\u2581",
         "'s", "'LL", "``", "[SEP]", "[MASK]", "<mask>", "<s>", "</s>", "\\n", "1234", "caf\u00e9",
     ]
 )  # fmt: skip
@@ -170,7 +171,7 @@ def test_prefix_of_a_tokenizer_that_may_join_across_spaces_is_the_text(kind: str
         (AddedToken("\u4f60", normalized=False), True),
         (AddedToken("  ", normalized=False), True),
         (AddedToken("<x>", lstrip=True, rstrip=True), True),
-        (AddedToken("quick", single_word=True), True),
+        (AddedToken("quick", single_word=True), False),
     ],
 )
 def test_prefix_is_taken_unless_an_added_token_may_stand_on_both_sides(

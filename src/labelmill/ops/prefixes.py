@@ -3,7 +3,8 @@
 A tokenizer works on all of a text before it truncates: megabytes cost gigabytes and minutes. Most
 tokenizers split at a space, whatever stands around it, before they look for tokens; cut there, the
 beginning has the text's own tokens, and only as much of it is taken as gives enough of them.
-A tokenizer whose parts are not all known to be so gets whole texts.
+A tokenizer whose parts are not all known to be so gets whole texts; so does a text without a place
+to cut.
 """
 
 import json
@@ -16,11 +17,14 @@ Text = str | tuple[str, str]
 _LONG = 12  # characters a wanted token; a shorter text is cheaper to tokenize than to cut
 _FIRST = 6  # characters a wanted token to begin with; real text has 3 to 5
 
-# Where to cut. No whitespace before the space: whitespace is split in ways that look ahead. ASCII
-# before it: no normalizer joins the two, removes the first, or makes whitespace of it.
-_SPACE = re.compile(r"(?<=[!-~]) ")
-# Also after other letters and before a newline: texts of many languages have no other place.
-_SPACE_OR_LINE = re.compile(r"(?<=[!-~\w\u3001-\u303f\uff01-\uff60])[ \n]")
+# Where to cut: before these characters, after those in the lookbehind. No whitespace before a
+# space: whitespace is split in ways that look ahead. ASCII before it: no normalizer joins the two,
+# removes the first, or makes whitespace of it.
+_SPACE = "(?<=[!-~]) "
+_LINE = r"(?<=[!-~\w\u3001-\u303f\uff01-\uff60])[ \n]"
+_MARKS = r",./+=:;!?\u3001\u3002\uff01\uff0c\uff1f"
+_IDEOGRAPHS = r"\u4e00-\u9fff"
+_AFTER_LETTER = rf"(?<=[A-Za-z{_IDEOGRAPHS}])[{_MARKS}]"
 
 # Normalizers of single characters, or of one with the combining marks after it.
 _OF_CHARACTERS = {"Lowercase", "NFC", "NFD", "StripAccents"}
@@ -86,17 +90,20 @@ def rule(backend: Any) -> re.Pattern[str] | None:
     splitter = _first_splitter(_members(backend.pre_tokenizer, "pretokenizers"))
     if splitter is None or not all(map(_is_safe, normalizers)):
         return None
-    place = _place(splitter, {part["type"] for part in normalizers})
+    place = _place(splitter, normalizers)
     tokens = backend.get_added_tokens_decoder().values()
     return place if all(_stays_apart(token, place) for token in tokens) else None
 
 
-def _place(splitter: dict[str, Any], normalizers: set[str]) -> re.Pattern[str]:
-    if splitter["type"] in _WHITESPACE and normalizers <= {*_OF_CHARACTERS, "BertNormalizer"}:
-        return _SPACE_OR_LINE
-    if splitter["type"] == "ByteLevel" and normalizers <= _OF_CHARACTERS:
-        return _SPACE_OR_LINE
-    return _SPACE
+def _place(splitter: dict[str, Any], normalizers: list[dict[str, Any]]) -> re.Pattern[str]:
+    """Everywhere the splitter splits whatever stands around, as far as normalizers leave it so."""
+    kind, kinds = splitter["type"], {part["type"] for part in normalizers}
+    if kind == "BertPreTokenizer" and kinds <= {*_OF_CHARACTERS, "BertNormalizer"}:
+        spaced = any(part.get("handle_chinese_chars") for part in normalizers)
+        return re.compile(rf"(?s)(?<=.)[ \n{_MARKS}{_IDEOGRAPHS if spaced else ''}]")
+    if kind in {"ByteLevel", "Split"} and kinds <= _OF_CHARACTERS:
+        return re.compile(f"{_LINE if kind == 'ByteLevel' else _SPACE}|{_AFTER_LETTER}")
+    return re.compile(_SPACE)
 
 
 def _members(part: Any, inner: str) -> Iterator[dict[str, Any]]:
@@ -144,7 +151,7 @@ def _splits_at_spaces(part: dict[str, Any]) -> bool:
 
 
 def _stays_apart(token: Any, place: re.Pattern[str]) -> bool:
-    """Whether an added token never stands on both sides of a cut."""
-    if token.normalized and not token.content.isascii():
+    """Whether an added token never stands on both sides of a cut, nor minds what is beyond it."""
+    if token.single_word or (token.normalized and not token.content.isascii()):
         return False
     return place.search(token.content) is None
