@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from labelmill import verification
-from labelmill.cli import labelling
+from labelmill.cli import group, labelling
 from labelmill.errors import ConfigError, InputError, StorageError
 from labelmill.ledger.status import read_status, rejects_of
 from tests.support import inline
@@ -80,6 +81,22 @@ def test_bad_shards_together_add_up_verify_and_end_with_4(corpus: Path, model: s
     require_verified(corpus / "out")
     code, why = inline.ended(job(corpus, model, source={"split_rows": 3}))
     assert (code, "shards are damaged" in why) == (4, True)
+
+
+def test_status_tells_place_and_reason_of_all_that_is_damaged(corpus: Path) -> None:
+    listed = CliRunner().invoke(group, ["status", str(corpus / "out"), "--damage"])
+    shown = CliRunner().invoke(group, ["status", str(corpus / "out")])
+
+    told = [json.loads(line) for line in listed.output.splitlines()]
+    assert listed.exit_code == 0
+    assert len(told) == sum(len(shard.breaks) for shard in TOGETHER)
+    (page,) = (each for each in told if each["shard"] == "page.parquet")
+    assert (page["start"], page["stop"]) == (14, 20)
+    assert "CRC" in page["reason"]
+    assert shown.exit_code == 0
+    assert "'checksum.jsonl.gz', from 175 to its end: gzip: Error -3" in shown.output
+    both = CliRunner().invoke(group, ["status", str(corpus / "out"), "--damage", "--rejects"])
+    assert both.exit_code == 2
 
 
 def test_dry_run_over_bad_shards_lists_those_that_cannot_be_opened(
@@ -399,6 +416,21 @@ def test_text_of_60_megabytes_is_a_row_like_others(
     assert all(each.get("text", text) == text for each, text in zip(found, texts, strict=True))
     assert found[1]["label"]
     assert int(done.stdout) < 1600  # MiB, the libraries among them; a text of 60 MB is 60 MiB
+
+
+def test_text_that_begins_after_a_megabyte_of_nulls_is_kept_as_text(
+    tmp_path: Path, model: str
+) -> None:
+    nulls = b'{"text": null, "pad": "' + b"x" * 4000 + b'"}\n'
+    data = nulls * 300 + b'{"text": "the cat", "pad": ""}\n'
+    lay(tmp_path / "in", [BadShard(name="a.jsonl", data=data)])
+
+    status = inline.label(job(tmp_path, model))
+
+    assert (status.rows_rejected, status.rows_labelled) == (300, 1)
+    (part,) = (p for p in (tmp_path / "out").glob("*.parquet") if pq.read_metadata(p).num_rows)
+    (found,) = pq.read_table(part).to_pylist()
+    assert (found["text"], found["pad"], found["extra_json"]) == ("the cat", "", None)
 
 
 def test_column_that_is_read_from_no_shard_is_refused(tmp_path: Path, model: str) -> None:

@@ -25,7 +25,7 @@ def summary(status: Status) -> RenderableType:
 def _numbers(status: Status) -> Table:
     table = Table(box=SIMPLE, show_header=False)
     table.add_column(style="bold")
-    table.add_column(justify="right")
+    table.add_column(justify="right", overflow="fold")
     splits = "?" if status.splits is None else f"{status.splits:,}"
     for name, value in (
         ("run", status.output),
@@ -74,12 +74,12 @@ def _rejects(status: Status) -> Table:
     return table
 
 
-def _damage(status: Status) -> Table:
-    table = Table("damaged shard", "from", "to", "because", box=SIMPLE)
+def _damage(status: Status) -> Text:
+    lines = ["damaged shards:"]
     for placed in status.damage[:_REASONS]:
-        piece = placed.piece
-        stop = "its end" if piece.stop is None else f"{piece.stop:,}"
-        table.add_row(Text(placed.shard), f"{piece.start:,}", stop, Text(piece.reason))
-    if status.shards_damaged > _REASONS:
-        table.add_row("...", "", "", "`labelmill status --damage` lists all")
-    return table
+        stop = "its end" if placed.piece.stop is None else f"{placed.piece.stop:,}"
+        place = f"from {placed.piece.start:,} to {stop}"
+        lines.append(f"  {placed.shard!r}, {place}: {placed.piece.reason}")
+    if len(status.damage) > _REASONS:
+        lines.append("  ... `labelmill status --damage` lists all")
+    return Text("\n".join(lines))
