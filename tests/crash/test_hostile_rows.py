@@ -20,7 +20,7 @@ from tests.support import corpus, inline, process
 from tests.support.hostile import LETHAL, NAN, hostile_classifier
 from tests.support.models import tiny_classifier
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults]
+pytestmark = pytest.mark.slow
 
 ROWS, SPLIT_ROWS = 24, 12
 FIRST, SECOND = "rows.parquet-00000", "rows.parquet-00001"
@@ -65,6 +65,7 @@ def reasons(output: Path, shard: str = "rows.parquet") -> dict[int, str]:
     return {each.reject.position: each.reject.reason for each in found}
 
 
+@pytest.mark.faults
 def test_lethal_rows_of_a_real_job_are_rejects_and_cost_no_other_row(
     tmp_path: Path, hostile: str
 ) -> None:

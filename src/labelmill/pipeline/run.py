@@ -35,6 +35,7 @@ READ_TASKS = (
 # node of one core: a tokenizer that asks for a whole core would wait there for ever.
 _LIGHT = 0.25
 _LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
+_RAYS_ADVICE = "\nFailed to apply UDF transform"  # Ray appends it to the message of an error
 _TICK = 0.5  # seconds between two looks at the board
 
 
@@ -146,6 +147,8 @@ def _set_up_ray_data() -> None:
     context.target_max_block_size = 1
     # A split may take minutes; the driver watches progress itself.
     context.execution_no_progress_timeout_s = -1
+    # Wrapped in Ray Data's own exception, ours would reach the driver as text.
+    context.raise_original_map_exception = True
 
 
 def _tokenize(block: pa.Table, recipe: Recipe, board: Notices) -> pa.Table:
@@ -155,7 +158,7 @@ def _tokenize(block: pa.Table, recipe: Recipe, board: Notices) -> pa.Table:
 class _Predict:
     def __init__(self, recipe: Recipe, board: Notices) -> None:
         # An error in an actor's constructor reaches the driver as text; one in a call as itself.
-        self._failure: LabelmillError | None = None
+        self._failure: Exception | None = None
         me = f"loading {ray.get_runtime_context().get_actor_id()}"  # the same after a death
         deaths = board.begin(me).begun
         if deaths >= _LOADINGS:
@@ -163,7 +166,7 @@ class _Predict:
             return
         try:
             self._replica = Replica(recipe, board)
-        except LabelmillError as error:
+        except Exception as error:  # noqa: BLE001 - raised in the first call
             self._failure = error
         board.end(me)
 
@@ -229,8 +232,9 @@ def _unwrapped(error: BaseException) -> BaseException:
     """Our own error out of Ray's wrappings; a replica that keeps dying as an EngineError."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, LabelmillError):
-            return seen
+        # Ray's wrapping is of our class too, with a whole traceback for its message.
+        if isinstance(seen, LabelmillError) and not isinstance(seen, ray.exceptions.RayTaskError):
+            return type(seen)(str(seen).partition(_RAYS_ADVICE)[0])
         seen = getattr(seen, "cause", None) or seen.__cause__
     if isinstance(error, ray.exceptions.ActorDiedError | ray.exceptions.ActorUnavailableError):
         return EngineError(f"a replica died again and again: {error}")
