@@ -67,6 +67,11 @@ class Command:
         """What it has written to stderr by now."""
         return (self._streams / "err").read_text("utf-8")
 
+    @property
+    def ended(self) -> bool:
+        """Whether the command itself has ended."""
+        return self._process.poll() is not None
+
     def wait_until(self, condition: Callable[[], bool], seconds: float = 240.0) -> None:
         """Until it holds; raises AssertionError where the command ends, or so many seconds pass."""
         until = time.monotonic() + seconds
