@@ -1,4 +1,7 @@
-"""Where a job may run: addresses that no job can join are refused before Ray is asked."""
+"""Where a job may run, and what Ray is told before it is imported."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -14,3 +17,19 @@ def test_address_of_a_dashboard_or_of_ray_client_is_refused_naming_the_right_one
 
     with pytest.raises(ConfigError, match=r"host:port.*ray job submit"), session(verbose=True):
         pass
+
+
+def test_share_of_a_killed_driver_is_soon_free_for_the_one_that_resumes() -> None:
+    code = """
+import contextlib, sys
+from labelmill.cli import main
+sys.argv = ["labelmill", "--version"]
+with contextlib.suppress(SystemExit):
+    main()
+import ray.data
+from ray.data._internal.cluster_autoscaler import RateBasedClusterAutoscaler
+print(RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert int(ended.stdout.split()[-1]) == 30

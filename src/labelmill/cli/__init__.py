@@ -160,8 +160,7 @@ def demo(directory: str, rows: int, verbose: bool) -> None:
 
 def main() -> None:
     """The entry point: our own errors become one message on stderr and their exit code."""
-    # Else a thread that asks Ray for something after its end starts another one.
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+    _set_up_ray()
     try:
         group(standalone_mode=False)
     except click.ClickException as error:
@@ -173,3 +172,12 @@ def main() -> None:
     except LabelmillError as error:
         click.echo(f"labelmill: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _set_up_ray() -> None:
+    """What Ray reads when it is imported."""
+    # Else a thread that asks Ray for something after its end starts another one.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
+    # So many seconds the share of a driver that was killed is kept from the others on its cluster.
+    # Ray's default is 180, for which the command that resumes crawls. It is renewed every 10.
+    os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
