@@ -15,23 +15,33 @@ from labelmill.batch import Encoded, Microbatch
 
 Places = npt.NDArray[np.int64]
 
+_CHOICES = 256  # sizes of a microbatch that are weighed, from the largest down
+
 
 def microbatches(
-    encoded: Encoded, budget: int, pad_token_id: int, *, only: Places | None = None
+    encoded: Encoded,
+    budget: int,
+    pad_token_id: int,
+    *,
+    launch: int = 0,
+    only: Places | None = None,
 ) -> Iterator[Microbatch]:
     """Microbatches of at most `budget` tokens, padding included, or of one sequence.
 
-    `only` names the sequences to take (default: all). Sequences of equal length keep their order.
+    `launch` is what one more microbatch costs, in tokens: padding is weighed against it. 0 fills
+    each up. `only` names the sequences to take (default: all). Sequences of equal length keep their
+    order.
     """
     if budget < 1:
         raise AssertionError(f"a budget of {budget} tokens")
     places = np.arange(len(encoded)) if only is None else only
     order = places[np.argsort(-encoded.lengths[places], kind="stable")]
     offsets = encoded.offsets
+    lengths = encoded.lengths[order].astype(np.int64)
+    sizes = _cheapest(lengths, budget, launch) if launch else _full(lengths, budget)
     start = 0
     while start < len(order):
-        longest = int(encoded.lengths[order[start]])
-        stop = start + max(1, budget // longest)
+        stop = start + int(sizes[start])
         yield _padded(encoded, offsets, order[start:stop], pad_token_id)
         start = stop
 
@@ -44,6 +54,24 @@ def padding_fraction(batches: Iterable[Microbatch]) -> float:
         real += int(mask.sum())
         computed += mask.size
     return 1.0 - real / computed if computed else 0.0
+
+
+def _full(lengths: Places, budget: int) -> Places:
+    """[sequences] how many sequences go into a microbatch that starts at each."""
+    return np.minimum(np.maximum(1, budget // lengths), np.arange(len(lengths), 0, -1))
+
+
+def _cheapest(lengths: Places, budget: int, launch: int) -> Places:
+    """The same with the least sum of computed tokens and launches, found from the end backwards."""
+    sizes = _full(lengths, budget)
+    costs = np.zeros(len(lengths) + 1, np.int64)  # of everything from each sequence on
+    for start in range(len(lengths) - 1, -1, -1):
+        largest = int(sizes[start])
+        choices = np.arange(max(1, largest - _CHOICES + 1), largest + 1)
+        weighed = launch + lengths[start] * choices + costs[start + choices]
+        best = int(weighed.argmin())
+        sizes[start], costs[start] = choices[best], weighed[best]
+    return sizes
 
 
 def _padded(encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int) -> Microbatch:

@@ -117,6 +117,19 @@ def test_precision_is_what_the_model_works_in(tmp_path: Path, model: str) -> Non
     assert found["rows"] == len(TEXTS)
 
 
+def test_precision_is_compared_also_where_the_first_shard_has_no_good_row(
+    tmp_path: Path, model: str
+) -> None:
+    (shard(tmp_path, "a.jsonl").parent / "a.jsonl").write_text('{"id": 1}\n' * 3)
+    shard(tmp_path, "b.jsonl")
+    settings = {"model": {"precision": "bfloat16"}, "source": {"columns": {"text": "text"}}}
+
+    run(tmp_path, model, **settings, output={"max_rejected": 1.0})
+
+    (found,) = read_status(str(tmp_path / "out")).agreement.values()
+    assert found["rows"] == len(TEXTS)
+
+
 def test_min_agreement_stops_a_job_whose_labels_float32_would_not_give(
     tmp_path: Path, wavering: str
 ) -> None:
@@ -335,4 +348,5 @@ def test_replicas_tokenizers_and_gpus_are_what_ray_is_told(tmp_path: Path, model
     tokenize, predict = told["MapBatches(_tokenize)"], told["MapBatches(_Predict)"]
     assert "size=2" in tokenize[0]
     assert "min_size=3, max_size=3" in predict[0]
+    assert "max_tasks_in_flight_per_actor=1" in predict[0]
     assert predict[1]["num_gpus"] == 0

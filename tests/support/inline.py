@@ -46,7 +46,7 @@ def label(job: LabelJob, *, splits: int | None = None, board: Board | None = Non
     plan, attempt = plan_of(job), Attempt()
     run = Run.open(job.output.path, plan.manifest, plan.listing.shards, attempt=attempt)
     recipe = make_recipe(plan, run.manifest, threads=1, attempt=attempt.name)
-    _work(run, recipe, splits, board or Board())
+    _work(run, recipe, splits, board or Board(check=not run.checked))
     run.close()
     try:
         run.seal()
@@ -72,10 +72,8 @@ def ended(job: LabelJob) -> tuple[int, str]:
 def _work(run: Run, recipe: Recipe, splits: int | None, board: Board) -> None:
     replica: Replica | None = None
     left = splits
-    for number, work in enumerate(run.pending()):
-        todo = ReadWork(
-            shard=work.shard, generation=work.generation, done=work.done, check=number == 0
-        )
+    for work in run.pending():
+        todo = ReadWork(shard=work.shard, generation=work.generation, done=work.done)
         for parcel in read(todo, recipe, board):
             if left == 0:
                 return

@@ -10,6 +10,7 @@ from labelmill.batching import microbatches, padding_fraction
 PAD = 7
 lengths = st.lists(st.integers(1, 40), max_size=60)
 budgets = st.integers(1, 300)
+launches = st.integers(0, 50)
 
 
 def encoded(counts):
@@ -25,26 +26,28 @@ def encoded(counts):
     )
 
 
-@given(lengths, budgets)
-def test_microbatches_any_lengths_hold_every_sequence_once(counts, budget):
-    batches = list(microbatches(encoded(counts), budget, PAD))
+@given(lengths, budgets, launches)
+def test_microbatches_any_lengths_hold_every_sequence_once(counts, budget, launch):
+    batches = list(microbatches(encoded(counts), budget, PAD, launch=launch))
     places = [int(place) for batch in batches for place in batch.sequences]
     assert sorted(places) == list(range(len(counts)))
 
 
-@given(lengths, budgets)
-def test_microbatches_any_lengths_keep_the_budget_or_hold_one_sequence(counts, budget):
-    for batch in microbatches(encoded(counts), budget, PAD):
+@given(lengths, budgets, launches)
+def test_microbatches_any_lengths_keep_the_budget_or_hold_one_sequence(counts, budget, launch):
+    for batch in microbatches(encoded(counts), budget, PAD, launch=launch):
         rows, longest = batch.inputs["attention_mask"].shape
         assert rows == 1 or rows * longest <= budget
         assert longest == max(counts[place] for place in batch.sequences)
 
 
-@given(lengths, budgets)
-def test_microbatches_written_back_by_sequences_give_every_token_in_its_place(counts, budget):
+@given(lengths, budgets, launches)
+def test_microbatches_written_back_by_sequences_give_every_token_in_its_place(
+    counts, budget, launch
+):
     ragged = encoded(counts)
     restored = {name: [None] * len(counts) for name in ragged.inputs}
-    for batch in microbatches(ragged, budget, PAD):
+    for batch in microbatches(ragged, budget, PAD, launch=launch):
         mask = batch.inputs["attention_mask"].astype(bool)
         for name, places in restored.items():
             for at, place in enumerate(batch.sequences):
@@ -53,11 +56,11 @@ def test_microbatches_written_back_by_sequences_give_every_token_in_its_place(co
         assert np.array_equal(np.concatenate([[], *restored[name]]), values)
 
 
-@given(lengths, budgets)
-def test_microbatches_any_lengths_come_longest_first_and_stable(counts, budget):
+@given(lengths, budgets, launches)
+def test_microbatches_any_lengths_come_longest_first_and_stable(counts, budget, launch):
     order = [
         int(place)
-        for batch in microbatches(encoded(counts), budget, PAD)
+        for batch in microbatches(encoded(counts), budget, PAD, launch=launch)
         for place in batch.sequences
     ]
     assert order == sorted(range(len(counts)), key=lambda place: -counts[place])
@@ -86,3 +89,29 @@ def test_padding_fraction_known_batches_is_padding_over_computed():
 def test_padding_fraction_of_many_mixed_sequences_is_small():
     counts = [1 + place * 7 % 40 for place in range(400)]
     assert padding_fraction(microbatches(encoded(counts), 160, PAD)) < 0.05
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=9), budgets, st.integers(1, 50))
+def test_microbatches_with_the_cost_of_a_launch_cost_least_of_all_ways_to_cut(
+    counts, budget, launch
+):
+    batches = microbatches(encoded(counts), budget, PAD, launch=launch)
+    cost = sum(launch + batch.inputs["attention_mask"].size for batch in batches)
+
+    assert cost == min(_costs(sorted(counts, reverse=True), budget, launch))
+
+
+def _costs(ordered, budget, launch):
+    """The cost of every way to cut, by trying all."""
+    if not ordered:
+        yield 0
+    for size in range(1, len(ordered) + 1):
+        if size == 1 or size * ordered[0] <= budget:
+            for rest in _costs(ordered[size:], budget, launch):
+                yield launch + size * ordered[0] + rest
+
+
+def test_microbatches_of_a_huge_budget_are_weighed_in_bounded_time():
+    counts = [1 + place % 40 for place in range(20_000)]
+    (first, *_) = microbatches(encoded(counts), 10**9, PAD, launch=32)
+    assert len(first.sequences) >= 20_000 - 256

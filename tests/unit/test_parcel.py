@@ -36,7 +36,6 @@ def test_parcel_through_a_block_keeps_head_and_cells() -> None:
         split=SPLIT,
         generation=2,
         breaks=(Break(start=5, stop=None, reason="gzip: broken"),),
-        check=True,
         errors={1: "no"},
         tokens=7,
         seconds={"read": 0.5},

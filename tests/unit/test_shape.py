@@ -23,7 +23,18 @@ def test_shape_on_cpus_is_a_replica_a_core_with_one_thread() -> None:
     found = shape(ResourcesSection(), LAPTOP, "cpu")
 
     assert (found.replicas, found.threads, found.gpus_per_replica) == (8, 1, 0)
-    assert found.tokenizers == 8
+    assert (found.readers, found.tokenizers) == (2, 4)
+
+
+def test_shape_on_one_core_has_one_of_each() -> None:
+    found = shape(ResourcesSection(), Cluster(nodes=1, cpus=1, gpus=0), "cpu")
+
+    assert (found.replicas, found.readers, found.tokenizers) == (1, 1, 1)
+
+
+def test_split_waits_at_a_replica_only_on_a_gpu_where_it_takes_no_idle_core_its_work() -> None:
+    assert shape(ResourcesSection(), LAPTOP, "cpu").in_flight == 1
+    assert shape(ResourcesSection(), FARM, "cuda").in_flight == 2
 
 
 def test_shape_on_gpus_is_a_replica_a_gpu() -> None:

@@ -181,3 +181,8 @@ def _set_up_ray() -> None:
     # So many seconds the share of a driver that was killed is kept from the others on its cluster.
     # Ray's default is 180, for which the command that resumes crawls. It is renewed every 10.
     os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
+    # On a thread, what a replica has done is noticed a tenth of a second later. That thread is for
+    # thousands of blocks a second; ours are whole splits.
+    os.environ.setdefault("RAY_DATA_METADATA_PREFETCH_ON_THREAD", "0")
+    # A driver's first workers are started before any is asked for, and no replica runs on them.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")

@@ -1,9 +1,10 @@
 """`labelmill label`: a job file becomes a plan, the plan a run, events what a person sees."""
 
 import functools
+import threading
 from collections.abc import Sequence
 
-from labelmill import pipeline
+from labelmill import engines, pipeline
 from labelmill.cli import console
 from labelmill.cli.interrupt import Interrupt
 from labelmill.cli.loading import load
@@ -11,7 +12,7 @@ from labelmill.config.job import LabelJob
 from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.manifest import Manifest
-from labelmill.ledger.run import Run, ShardWork
+from labelmill.ledger.run import Run
 from labelmill.ledger.status import Status, read_status
 from labelmill.pipeline import Cluster, Committed, Shape
 from labelmill.plan.briefing import make_recipe
@@ -34,7 +35,10 @@ def label(
 ) -> int:
     """Run the job; the exit code."""
     job = load(path, overrides)
+    ahead = threading.Thread(target=engines.best_device)
+    ahead.start()  # imports torch while Ray starts its processes, else seconds later
     with Progress() as progress, pipeline.session(verbose=verbose) as cluster:
+        ahead.join()
         plan = make_plan(job, functools.partial(_resolve, job, cluster))
         labelling = Labelling(plan, cluster, slice_, progress)
         with Interrupt() as interrupt:
@@ -127,9 +131,13 @@ class Labelling:
             threads=self._shape.threads,
             attempt=self._run.attempt.name,
         )
-        works = _read_works(self._works, check=self._wants_check())
+        works = [
+            ReadWork(shard=work.shard, generation=work.generation, done=work.done)
+            for work in self._works
+        ]
         stopping = functools.partial(self._stopping, interrupt)
-        for event in pipeline.run(recipe, works, self._shape, stopping):
+        check = self._wants_check()
+        for event in pipeline.run(recipe, works, self._shape, stopping, check=check):
             if isinstance(event, Committed):
                 if self._run.record(event.receipt):
                     self._outlook.committed(event.receipt)
@@ -201,14 +209,6 @@ def _resources(plan: Plan, shape: Shape) -> dict[str, object]:
         "threads": shape.threads,
         "device": plan.resolved.device,
     }
-
-
-def _read_works(works: Sequence[ShardWork], *, check: bool) -> list[ReadWork]:
-    """The first shard carries the self-check, where the run still needs one."""
-    return [
-        ReadWork(shard=w.shard, generation=w.generation, done=w.done, check=check and place == 0)
-        for place, w in enumerate(works)
-    ]
 
 
 def _rejected_share(status: Status) -> float:

@@ -21,7 +21,9 @@ class ResourcesSection(Section):
         default="auto", description="CPU cores for each replica."
     )
     tokenizers: Auto | Count = Field(
-        default="auto", description="Splits tokenized at the same time, one CPU core each."
+        default="auto",
+        description="Splits tokenized at the same time, one CPU core each; "
+        "auto: half as many as there are cores.",
     )
     microbatch_tokens: Auto | Count = Field(
         default="auto",

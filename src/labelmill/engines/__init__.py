@@ -21,6 +21,7 @@ class Engine(Protocol):
     device: str  # "cpu" or "cuda"
     precision: str  # "float32" | "bfloat16" | "float16"
     default_budget: int  # tokens a microbatch, padding included, that this device is fast with
+    launch: int  # tokens that take as long as one more microbatch; 0: fill each microbatch up
 
     def forward(self, microbatch: Microbatch) -> Outputs:
         """Outputs by name, float32, [batch, ...] in the microbatch's order.

@@ -58,13 +58,19 @@ Event = Committed | Progressed
 
 
 def run(
-    recipe: Recipe, works: Sequence[ReadWork], shape: Shape, stopping: Callable[[], bool]
+    recipe: Recipe,
+    works: Sequence[ReadWork],
+    shape: Shape,
+    stopping: Callable[[], bool],
+    *,
+    check: bool,
 ) -> Iterator[Event]:
     """Label the pending splits; yields events until all are committed or the stop has taken effect.
 
-    Raises whatever a worker raised, unwrapped where it is one of ours.
+    With `check` the first split that is predicted is compared with float32. Raises whatever a
+    worker raised, unwrapped where it is one of ours.
     """
-    board = RemoteBoard.create()
+    board = RemoteBoard.create(check=check)
     dataset = build(recipe, works, shape, board)
     receipts = _Receipts(dataset)
     stopped = False
@@ -89,7 +95,12 @@ def build(
     source = ShardSource(groups, recipe, board)
     _set_up_ray_data()
     dataset: ray.data.Dataset = (
-        ray.data.read_datasource(source, override_num_blocks=len(groups), num_cpus=_LIGHT)
+        ray.data.read_datasource(
+            source,
+            override_num_blocks=len(groups),
+            num_cpus=_LIGHT,
+            concurrency=shape.readers,
+        )
         .map_batches(
             _tokenize,
             fn_args=(recipe, board),
@@ -101,7 +112,7 @@ def build(
             _Predict,
             fn_constructor_args=(recipe, board),
             compute=ray.data.ActorPoolStrategy(
-                size=shape.replicas, max_tasks_in_flight_per_actor=3
+                size=shape.replicas, max_tasks_in_flight_per_actor=shape.in_flight
             ),
             num_gpus=shape.gpus_per_replica,
             num_cpus=replica_cpus(shape.gpus_per_replica),

@@ -3,6 +3,11 @@
 A replica on a CPU has `cpus_per_replica` threads; it takes almost none of Ray's logical CPUs,
 because actors that hold all of them leave none for reading and tokenizing, and such a job hangs for
 ever.
+
+One core reads for many that predict, and one tokenizer serves about thirty replicas on CPUs; a
+process that is not needed costs each start of a job a second. A split that waits at a replica waits
+there even when another one has nothing to do, so on CPUs, where it takes seconds to a minute, none
+does.
 """
 
 from dataclasses import dataclass
@@ -19,7 +24,9 @@ class Shape:
     replicas: int
     gpus_per_replica: float
     threads: int  # CPU threads of one replica
+    readers: int  # shards read at once
     tokenizers: int  # splits tokenized at once
+    in_flight: int  # splits that a replica has at once: the one it predicts, and one that waits
 
 
 def gpus_wanted(resources: ResourcesSection, cluster: Cluster) -> float:
@@ -41,8 +48,12 @@ def shape(resources: ResourcesSection, cluster: Cluster, device: str) -> Shape:
             f"cluster's {cluster.gpus:g} GPUs; there is room for {room}"
         )
     cores = max(1, int(cluster.cpus))
-    tokenizers = cores if resources.tokenizers == "auto" else resources.tokenizers
-    threads = max(1, int(cpus))
+    tokenizers = max(1, cores // 2) if resources.tokenizers == "auto" else resources.tokenizers
     return Shape(
-        replicas=max(1, replicas), gpus_per_replica=gpus, threads=threads, tokenizers=tokenizers
+        replicas=max(1, replicas),
+        gpus_per_replica=gpus,
+        threads=max(1, int(cpus)),
+        readers=max(1, cores // 4),
+        tokenizers=tokenizers,
+        in_flight=2 if gpus else 1,  # the copy of the next one overlaps with the work
     )

@@ -1,8 +1,9 @@
 """Board: where workers and the driver tell each other how far they are, and when to stop.
 
 One board a process (`Board`), or one actor for a whole cluster that `RemoteBoard` speaks to. It
-holds only what may be lost: counts for the eye, the wish to stop, how often a split was begun and
-which of its rows are lethal. It does not know what is committed; the ledger does.
+holds only what may be lost: counts for the eye, the wish to stop, how often a split was begun,
+which of its rows are lethal, and who makes the self-check. It does not know what is committed; the
+ledger does.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ class Past:
 
     begun: int = 0  # times it was begun and not ended, since the verdict where there is one
     lethal: Mapping[int, str] | None = None  # the verdict: row -> reason; None: not judged
+    check: bool = False  # compare its sample with float32: nobody else does
 
 
 class Notices(Protocol):
@@ -36,8 +38,8 @@ class Notices(Protocol):
         """Keep the verdict on a split that is begun: whoever begins it again need not judge it."""
         ...
 
-    def end(self, split: str) -> None:
-        """Note that the replica has come through the split alive."""
+    def end(self, split: str, *, checked: bool = False) -> None:
+        """Note that the replica has come through the split alive, and whether it was compared."""
         ...
 
     def post(self, split: str, rows: int, tokens: int) -> None:
@@ -48,8 +50,11 @@ class Notices(Protocol):
 class Board:
     """The board itself, in one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, check: bool = False) -> None:
+        """`check`: one of the splits is to be compared with float32, the first that can be."""
         self._stopping = False
+        self._check = check
+        self._checker: str | None = None  # the split that is being compared
         self._begun: Counter[str] = Counter()
         self._verdicts: dict[str, Mapping[int, str]] = {}
         self._posts: dict[str, tuple[int, int]] = {}
@@ -64,7 +69,10 @@ class Board:
 
     def begin(self, split: str) -> Past:
         """See Notices."""
-        past = Past(begun=self._begun[split], lethal=self._verdicts.get(split))
+        check = self._check and self._checker in {None, split}
+        if check:
+            self._checker = split
+        past = Past(begun=self._begun[split], lethal=self._verdicts.get(split), check=check)
         self._begun[split] += 1
         return past
 
@@ -73,9 +81,12 @@ class Board:
         self._verdicts[split] = lethal
         self._begun[split] = 1
 
-    def end(self, split: str) -> None:
+    def end(self, split: str, *, checked: bool = False) -> None:
         """See Notices."""
         self._begun.pop(split, None)
+        self._check = self._check and not checked
+        if self._checker == split:
+            self._checker = None
 
     def post(self, split: str, rows: int, tokens: int) -> None:
         """See Notices."""
@@ -98,7 +109,7 @@ class RemoteBoard:
         self._handle = handle
 
     @classmethod
-    def create(cls) -> "RemoteBoard":
+    def create(cls, *, check: bool) -> "RemoteBoard":
         """A new board on the driver's own node, so that it lives as long as the driver.
 
         Where its process alone is killed, another one takes its place, and knows nothing.
@@ -108,7 +119,7 @@ class RemoteBoard:
         lasting = ray.remote(Board).options(
             num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=stay
         )
-        return cls(lasting.remote())
+        return cls(lasting.remote(check=check))
 
     def stop(self) -> None:
         """See Board."""
@@ -127,9 +138,9 @@ class RemoteBoard:
         """See Notices."""
         ray.get(self._handle.convict.remote(split, lethal))
 
-    def end(self, split: str) -> None:
+    def end(self, split: str, *, checked: bool = False) -> None:
         """See Notices."""
-        self._handle.end.remote(split)
+        self._handle.end.remote(split, checked=checked)
 
     def post(self, split: str, rows: int, tokens: int) -> None:
         """See Notices."""
@@ -137,7 +148,8 @@ class RemoteBoard:
 
     def forget(self, splits: Sequence[str]) -> None:
         """See Board."""
-        self._handle.forget.remote(list(splits))
+        if splits:
+            self._handle.forget.remote(list(splits))
 
     def in_flight(self) -> Mapping[str, tuple[int, int]]:
         """See Board."""

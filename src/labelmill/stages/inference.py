@@ -5,7 +5,7 @@ does not fit is the caller's to reject. Outputs come back in the order of the se
 the order of the microbatches was.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,13 +45,17 @@ class Inference:
         while True:
             left = np.flatnonzero(~collected.done)
             try:
-                for batch in microbatches(encoded, self.budget, self._pad_token_id, only=left):
+                for batch in self._microbatches(encoded, left):
                     self._forward(batch, collected)
                     if progress is not None:
                         progress(collected.sequences, collected.tokens)
                 return collected.inferred()
             except _TooLarge as failure:
                 self._shrink(failure.batch, failure)
+
+    def _microbatches(self, encoded: Encoded, left: npt.NDArray[np.int64]) -> Iterator[Microbatch]:
+        launch, pad = self._engine.launch, self._pad_token_id
+        return microbatches(encoded, self.budget, pad, launch=launch, only=left)
 
     def _forward(self, batch: Microbatch, collected: "_Collected") -> None:
         try:

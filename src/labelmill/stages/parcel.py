@@ -26,7 +26,6 @@ class Head:
     split: Split
     generation: int = 0  # of the shard's record in the ledger
     breaks: tuple[Break, ...] = ()
-    check: bool = False  # compare this split's sample with float32
     skipped: bool = False  # the job is stopping: pass on, do nothing, commit nothing
     errors: Mapping[int, str] = field(default_factory=dict)  # row -> reason, found after reading
     tokens: int = 0

@@ -50,7 +50,9 @@ class Replica:
         encoded = without(encoded, lethal)
         done = self._inference.run(encoded, self._poster(split))
         parcel = self._labelled(parcel, encoded, done, lethal)
-        self._board.end(split)
+        if past.check:
+            parcel = parcel.with_head(agreement=self._check(encoded, parcel.labels()))
+        self._board.end(split, checked=parcel.head.agreement is not None)
         return parcel.took("predict", time.perf_counter() - started)
 
     def _lethal(self, split: str, past: Past, encoded: Encoded) -> Mapping[int, str]:
@@ -74,7 +76,6 @@ class Replica:
         labels = self._decode(encoded, done, len(good))
         errors = dict(lethal)
         errors |= {int(row): NOT_FINITE for row in np.unique(encoded.rows[~done.finite])}
-        found = self._check(encoded, labels) if parcel.head.check else None
         return (
             parcel.with_cell("encoded", None)
             .with_cell("labels", labels)
@@ -82,7 +83,6 @@ class Replica:
                 errors={int(good[row]): reason for row, reason in errors.items()},
                 tokens=int(encoded.lengths.sum()),
                 padded_tokens=done.padded_tokens,
-                agreement=found,
                 replica=self._self_description(),
             )
         )

@@ -31,7 +31,6 @@ class ReadWork:
     shard: Shard
     generation: int
     done: Mapping[int, Split] = field(default_factory=dict)
-    check: bool = False  # its first split carries the self-check
 
 
 def read(work: ReadWork, recipe: Recipe, board: Notices) -> Iterator[Parcel]:
@@ -39,14 +38,12 @@ def read(work: ReadWork, recipe: Recipe, board: Notices) -> Iterator[Parcel]:
     recheck(work.shard)
     request = replace(recipe.request, done=work.done)
     started = time.perf_counter()
-    check = work.check
     for piece in _format(work.shard).read(work.shard, request):
         if board.stopping():
             return
         if piece.breaks and recipe.output.on_bad_shard == "fail":
             raise ShardRefused(_damage(work.shard, piece))
-        yield _parcel(piece, work, check=check).took("read", time.perf_counter() - started)
-        check = False
+        yield _parcel(piece, work).took("read", time.perf_counter() - started)
         started = time.perf_counter()
 
 
@@ -55,8 +52,8 @@ def _format(shard: Shard) -> Format:
     return module
 
 
-def _parcel(piece: SplitRows, work: ReadWork, *, check: bool) -> Parcel:
-    head = Head(split=piece.split, generation=work.generation, breaks=piece.breaks, check=check)
+def _parcel(piece: SplitRows, work: ReadWork) -> Parcel:
+    head = Head(split=piece.split, generation=work.generation, breaks=piece.breaks)
     return Parcel(head=head, cells={}).with_cell("rows", piece.rows.to_table())
 
 

@@ -1,0 +1,37 @@
+"""The board: which split is compared with float32."""
+
+from labelmill.stages.board import Board
+
+
+def test_first_split_that_is_begun_is_compared_and_no_other() -> None:
+    board = Board(check=True)
+
+    assert board.begin("a").check
+    assert not board.begin("b").check
+    board.end("b")
+    board.end("a", checked=True)
+    assert not board.begin("c").check
+
+
+def test_comparison_that_its_replica_did_not_survive_is_made_when_the_split_is_begun_again() -> (
+    None
+):
+    board = Board(check=True)
+
+    assert board.begin("a").check
+    assert not board.begin("b").check
+    again = board.begin("a")
+
+    assert (again.begun, again.check) == (1, True)
+
+
+def test_split_without_a_row_to_compare_leaves_the_comparison_to_the_next() -> None:
+    board = Board(check=True)
+    board.begin("a")
+    board.end("a", checked=False)
+
+    assert board.begin("b").check
+
+
+def test_nothing_is_compared_where_the_run_needs_no_comparison() -> None:
+    assert not Board().begin("a").check
