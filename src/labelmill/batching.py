@@ -6,7 +6,7 @@ first, so that a lack of memory shows at once. Every sequence is in exactly one 
 tensor.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -44,16 +44,6 @@ def microbatches(
         stop = start + int(sizes[start])
         yield _padded(encoded, offsets, order[start:stop], pad_token_id)
         start = stop
-
-
-def padding_fraction(batches: Iterable[Microbatch]) -> float:
-    """The share of the computed tokens that is padding; 0.0 where nothing was computed."""
-    real = computed = 0
-    for batch in batches:
-        mask = batch.inputs["attention_mask"]
-        real += int(mask.sum())
-        computed += mask.size
-    return 1.0 - real / computed if computed else 0.0
 
 
 def _full(lengths: Places, budget: int) -> Places:

@@ -119,9 +119,7 @@ def _keep_memory() -> None:
         mallopt(_MMAP_THRESHOLD, 1 << 25)  # the most that it takes
 
 
-def _load(
-    checkpoint: Checkpoint, auto_class: str, dtype: torch.dtype
-) -> "PreTrainedModel":
+def _load(checkpoint: Checkpoint, auto_class: str, dtype: torch.dtype) -> "PreTrainedModel":
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model: PreTrainedModel
