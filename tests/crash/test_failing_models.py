@@ -91,10 +91,10 @@ class _Tight(Board):
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
         return super().begin(split)
 
-    def end(self, split: str) -> None:
+    def end(self, split: str, *, checked: bool = False) -> None:
         """See Board."""
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        super().end(split)
+        super().end(split, checked=checked)
 
 
 def _label_in_little_memory(job: Path) -> None:
