@@ -15,7 +15,7 @@ from tests.support.gated_model import Gate, gated_classifier
 from tests.support.killing import Death
 from tests.support.process import Command
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults]
+pytestmark = pytest.mark.slow
 
 _LET = 4  # splits, each of one microbatch: one shard and a split of the next
 _COMMITTED = 3  # parts that are there by then: a shard's splits leave the replica in one block
