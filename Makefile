@@ -20,7 +20,7 @@ help:
 	@echo "make setup   a virtual environment in .venv with everything"
 	@echo "make demo    train a small model and label the docstrings of this machine"
 	@echo "make test    all tests but those below"
-	@echo "make test-faults   processes and nodes of a real Ray are killed; minutes"
+	@echo "make test-faults   rows and models that kill replicas, nodes that die; minutes"
 	@echo "make check   lint, format, types, layers"
 	@echo "make bench   the benchmarks, side by side with what people use today"
 	@echo "make docs    generate docs/config.md from the code"
