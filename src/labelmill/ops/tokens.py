@@ -8,12 +8,12 @@ RAYON_NUM_THREADS).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from labelmill.batch import Encoded
+from labelmill.batch import Encoded, ModelFacts
 from labelmill.errors import ConfigError, ModelError
 from labelmill.ops.prefixes import Prefixes, Text
 
@@ -21,10 +21,24 @@ if TYPE_CHECKING:  # importing it for real costs seconds, and this module is imp
     from transformers import PreTrainedTokenizerBase
 
 Ids = npt.NDArray[np.int32]
+Input = TypeVar("Input", bound="Text | list[str]")  # of the tokenizer
 
 # Before it truncates, the backend holds about a hundred bytes a token for the whole batch.
 _BATCH_ROWS = 1024
 _BATCH_CHARACTERS = 1_000_000
+
+
+def length_limit(facts: ModelFacts, wanted: int | None) -> int | None:
+    """Tokens of a sequence at most, where options.max_length says `wanted`; None: any number.
+
+    Raises ConfigError where the model breaks at such a length.
+    """
+    if wanted is not None and facts.positions is not None and wanted > facts.positions:
+        raise ConfigError(
+            f"options.max_length: {wanted} tokens are more than this model takes "
+            f"({facts.positions}); lower it; options.long_text 'window' uses the rest of a text too"
+        )
+    return facts.max_length if wanted is None else wanted
 
 
 def pair_up(texts: Sequence[str], others: Sequence[str | None] | None) -> list[Text]:
@@ -44,8 +58,8 @@ def truncated(
     if max_length is not None:
         _room(texts, processor, max_length)
     if not processor.is_fast:
-        return _ragged(_slow(texts, processor, max_length), processor)
-    backend = _backend(processor)
+        return ragged(_slow(texts, processor, max_length), processor)
+    backend = backend_of(processor)
     if max_length is not None:
         if processor.truncation_side == "right":
             texts = list(map(Prefixes(backend, max_length).of, texts))
@@ -53,9 +67,9 @@ def truncated(
             max_length, strategy="longest_first", direction=processor.truncation_side
         )
     encodings = (
-        encoding for batch in _batches(texts) for encoding in backend.encode_batch_fast(batch)
+        encoding for batch in batches(texts) for encoding in backend.encode_batch_fast(batch)
     )
-    return _ragged(((encoding,) for encoding in encodings), processor)
+    return ragged(((encoding,) for encoding in encodings), processor)
 
 
 def windowed(
@@ -72,16 +86,11 @@ def windowed(
             f"options.long_text: 'window' needs a fast tokenizer, and this model has only "
             f"{type(processor).__name__!r}; use 'truncate', or add a tokenizer.json to the model"
         )
-    room = _room(texts, processor, max_length)
-    if stride * 2 >= room:
-        raise ConfigError(
-            f"options.stride: {stride} shared tokens are too many for windows that hold {room} "
-            f"tokens of text; lower it to {(room - 1) // 2} or less"
-        )
-    backend = _backend(processor)
+    refuse_wide(stride, _room(texts, processor, max_length))
+    backend = backend_of(processor)
     cutter = _Cutter(backend, max_length, stride)
-    return _ragged(
-        (windows for batch in _batches(texts) for windows in cutter.cut(batch)), processor
+    return ragged(
+        (windows for batch in batches(texts) for windows in cutter.cut(batch)), processor
     )
 
 
@@ -124,7 +133,7 @@ class _Cutter:
         return [text, *text.overflowing]
 
 
-def _backend(processor: "PreTrainedTokenizerBase") -> Any:
+def backend_of(processor: "PreTrainedTokenizerBase") -> Any:
     """The Rust tokenizer, set as transformers sets it before each call."""
     backend = processor.backend_tokenizer
     backend.no_padding()
@@ -133,10 +142,25 @@ def _backend(processor: "PreTrainedTokenizerBase") -> Any:
     return backend
 
 
+def refuse_wide(stride: int, room: int) -> None:
+    """Raise ConfigError where windows with `room` for text cannot share so many tokens."""
+    if stride * 2 >= room:
+        raise ConfigError(
+            f"options.stride: {stride} shared tokens are too many for windows that hold {room} "
+            f"tokens of text; lower it to {(room - 1) // 2} or less"
+        )
+
+
 def _room(texts: Sequence[Text], processor: "PreTrainedTokenizerBase", max_length: int) -> int:
     """Tokens left for text in the worst kind of row there is."""
-    pairs = any(isinstance(text, tuple) for text in texts)
-    special = processor.num_special_tokens_to_add(pair=pairs)
+    return room_for_text(processor, max_length, pair=any(isinstance(text, tuple) for text in texts))
+
+
+def room_for_text(
+    processor: "PreTrainedTokenizerBase", max_length: int, *, pair: bool = False
+) -> int:
+    """Tokens left beside the special ones; raises ConfigError where there are none."""
+    special = processor.num_special_tokens_to_add(pair=pair)
     if max_length <= special:
         raise ConfigError(
             f"options.max_length: {max_length} leaves no room beside the {special} special tokens "
@@ -145,12 +169,13 @@ def _room(texts: Sequence[Text], processor: "PreTrainedTokenizerBase", max_lengt
     return int(max_length - special)
 
 
-def _batches(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    batch: list[Text] = []
+def batches(inputs: Sequence[Input]) -> Iterator[list[Input]]:
+    """As many texts, pairs or lists of words at a time as the backend's memory bears."""
+    batch: list[Input] = []
     characters = 0
-    for text in texts:
+    for text in inputs:
         batch.append(text)
-        characters += len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
+        characters += len(text) if isinstance(text, str) else sum(map(len, text))
         if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
@@ -175,7 +200,8 @@ def _slow(
         yield (_SlowEncoding(processor(first, second, truncation=cut, max_length=max_length)),)
 
 
-def _ragged(rows: Iterable[Sequence[Any]], processor: "PreTrainedTokenizerBase") -> Encoded:
+def ragged(rows: Iterable[Sequence[Any]], processor: "PreTrainedTokenizerBase") -> Encoded:
+    """The encodings of each row, as the backend gives them, as sequences; empty ones are none."""
     numbers: list[int] = []
     columns: dict[str, list[Ids]] = {"input_ids": []}
     if "token_type_ids" in processor.model_input_names:
