@@ -1,18 +1,19 @@
 """A checkpoint on this machine: which of its files count, whether they are safe, and their digest.
 
-Only files at the top of the directory count, and only those that can change a result: a README, an
-optimizer state or weights of another framework may come and go. Code files count where they may be
-run.
+Only files at the top of the directory count, and in the folders that a sentence-transformers model
+names as its modules; and only those that can change a result: a README, an optimizer state or
+weights of another framework may come and go. Code files count where they may be run.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from labelmill.checkpoints.modules import MODULES, folders, parse
 from labelmill.errors import ModelError
 
 CONFIG = "config.json"
@@ -60,10 +61,16 @@ def unwanted() -> tuple[str, ...]:
     return _UNWANTED
 
 
-def chosen(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """The names at the top that match, sorted."""
-    kept = [name for name in names if "/" not in name and _matches(name, wanted)]
-    return sorted(name for name in kept if not _matches(name, _UNWANTED))
+def chosen(names: Iterable[str], wanted: Iterable[str], modules: Collection[str] = ()) -> list[str]:
+    """The names at the top, and in the folders of `modules`, that match; sorted."""
+    kept = tuple(wanted)
+    return sorted(name for name in names if _counts(name, kept, modules))
+
+
+def _counts(name: str, wanted: Iterable[str], modules: Collection[str]) -> bool:
+    folder, _, file = name.rpartition("/")
+    here = not folder or folder in modules
+    return here and _matches(file, wanted) and not _matches(file, _UNWANTED)
 
 
 def examine(path: Path, source: str, *, trust_remote_code: bool, allow_pickle: bool) -> str:
@@ -74,7 +81,14 @@ def examine(path: Path, source: str, *, trust_remote_code: bool, allow_pickle: b
     for index in (WEIGHTS[1], PICKLED[1]):
         _refuse_holes(path, source, index)
     wanted = patterns(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
-    return _digest(path, chosen((file.name for file in path.iterdir() if file.is_file()), wanted))
+    modules = module_folders(path, source)
+    return _digest(path, chosen(_files(path, modules), wanted, modules))
+
+
+def module_folders(path: Path, source: str) -> tuple[str, ...]:
+    """Folders whose files count too; raises ModelError for a modules.json that cannot be used."""
+    listed = path / MODULES
+    return folders(parse(listed.read_bytes(), source)) if listed.is_file() else ()
 
 
 def read_json(path: Path, source: str) -> Mapping[str, Any]:
@@ -104,6 +118,13 @@ def has_any(path: Path, names: Iterable[str]) -> bool:
 
 def _matches(name: str, wanted: Iterable[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in wanted)
+
+
+def _files(path: Path, modules: Iterable[str]) -> Iterator[str]:
+    for folder in (path, *(path / module for module in modules)):
+        if folder.is_dir():  # one without a file in it is lost on the way through the hub
+            found = (file for file in folder.iterdir() if file.is_file())
+            yield from (file.relative_to(path).as_posix() for file in found)
 
 
 def _refuse_adapter(path: Path, source: str) -> None:

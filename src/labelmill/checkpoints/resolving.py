@@ -27,9 +27,11 @@ from labelmill.checkpoints.checkpoint import (
     chosen,
     examine,
     has_any,
+    module_folders,
     patterns,
     unwanted,
 )
+from labelmill.checkpoints.modules import MODULES, folders, parse
 from labelmill.errors import ModelError
 from labelmill.ops.plugins import suggestion
 from labelmill.storage import Entry, Store, open_store
@@ -129,6 +131,11 @@ def _downloaded(
         if allow_pickle and not has_any(directory, WEIGHTS):
             wanted = patterns(trust_remote_code=trust_remote_code, allow_pickle=True)
             directory = _snapshot(name, directory.name, wanted)
+        _download_modules(
+            name,
+            directory,
+            patterns(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle),
+        )
     except (OSError, HFValidationError) as error:
         raise ModelError(_hub_message(name, revision, error)) from error
     return directory
@@ -140,6 +147,18 @@ def _snapshot(name: str, revision: str | None, wanted: tuple[str, ...]) -> Path:
         name, revision=revision, allow_patterns=list(wanted), ignore_patterns=ignored
     )
     return Path(found)
+
+
+def _download_modules(name: str, directory: Path, wanted: tuple[str, ...]) -> None:
+    """The files of a sentence-transformers model that lie in folders, into the same snapshot."""
+    inside = [f"{folder}/{file}" for folder in module_folders(directory, name) for file in wanted]
+    if inside:
+        snapshot_download(
+            name,
+            revision=directory.name,
+            allow_patterns=inside,
+            ignore_patterns=[f"*/{file}" for file in unwanted()],
+        )
 
 
 def _hub_message(name: str, revision: str | None, error: Exception) -> str:
@@ -166,7 +185,7 @@ def _copied(url: str, wanted: tuple[str, ...]) -> Path:
     """The local copy of a store's directory, made now if it is not there."""
     store = open_store(url)
     entries = {entry.path: entry for entry in store.list()}
-    names = chosen(entries, wanted)
+    names = chosen(entries, wanted, _module_folders(store, url) if MODULES in entries else ())
     if not names:
         raise ModelError(
             f"model.path: {url!r} holds no model files; expected config.json, weights, tokenizer"
@@ -181,6 +200,11 @@ def _copied(url: str, wanted: tuple[str, ...]) -> Path:
     return final
 
 
+def _module_folders(store: Store, url: str) -> tuple[str, ...]:
+    with store.open(MODULES) as file:
+        return folders(parse(file.read(), url))
+
+
 def _key(url: str, entries: list[Entry]) -> str:
     facts = [url, *(f"{entry.path} {entry.size} {entry.version}" for entry in entries)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
@@ -189,6 +213,7 @@ def _key(url: str, entries: list[Entry]) -> str:
 def _fill(directory: Path, store: Store, names: list[str]) -> None:
     directory.mkdir()
     for name in names:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         with store.open(name) as source, (directory / name).open("xb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
 

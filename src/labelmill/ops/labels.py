@@ -5,24 +5,52 @@ labels that do not, the logits themselves for regression. Shared by the tasks th
 whatever they classify.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelmill.batch import Array, ModelFacts
+from labelmill.batch import Array, ModelFacts, Ragged
 from labelmill.errors import ConfigError, ModelError
 from labelmill.ops import scores
+from labelmill.ops.plugins import suggestion
 
+SINGLE_LABEL = "single_label_classification"
 MULTI_LABEL = "multi_label_classification"
 REGRESSION = "regression"
 THRESHOLD = 0.5
 REGRESSION_TOLERANCE = 0.02  # of the reference's value, or of 1 where that is smaller
 
 Listed = str | int  # "best": no list of scores; "all", or the k best
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+Threshold = float | Mapping[str, float]  # lowest score of a label, or of each label by its name
 
 
-def refuse_idle(facts: ModelFacts, listed: Listed, threshold: float) -> None:
+def told(facts: ModelFacts, names: tuple[str, ...] | None, problem_type: str | None) -> ModelFacts:
+    """The facts, with what the job says of the labels where it says anything.
+
+    Raises ConfigError where it names more or fewer labels than the model has, or one twice.
+    """
+    if names is not None and (len(names) != len(facts.labels) or len(set(names)) < len(names)):
+        raise ConfigError(
+            f"options.labels: {names!r} are {len(set(names))} different names, expected "
+            f"{len(facts.labels)}, one for each of the model's own labels "
+            f"({', '.join(map(repr, facts.labels[:10]))}), in this order"
+        )
+    kind = problem_type or facts.problem_type
+    if names is not None and kind == REGRESSION:
+        raise ConfigError(
+            "options.labels: names are for models that give labels, and this one gives numbers; "
+            "remove it"
+        )
+    return replace(facts, labels=names or facts.labels, problem_type=kind)
+
+
+def refuse_idle(facts: ModelFacts, listed: Listed, threshold: Threshold) -> None:
     """Raise ConfigError for an option that would do nothing with a model of this problem type."""
     if facts.problem_type == REGRESSION and listed != "best":
         raise ConfigError(
@@ -34,6 +62,7 @@ def refuse_idle(facts: ModelFacts, listed: Listed, threshold: float) -> None:
             f"options.threshold: {threshold!r} is for models of problem_type {MULTI_LABEL!r}, and "
             f"this one is of {facts.problem_type!r}; remove it"
         )
+    _levels(threshold, facts.labels)
 
 
 def schema(facts: ModelFacts, listed: Listed) -> pa.Schema:
@@ -49,11 +78,12 @@ def schema(facts: ModelFacts, listed: Listed) -> pa.Schema:
     return pa.schema(plain if listed == "best" else [*plain, ("scores", scores.SCORED)])
 
 
-def activated(logits: Array, facts: ModelFacts) -> scores.Scores:
+def activated(logits: Array | Ragged, facts: ModelFacts) -> scores.Scores:
     """Scores [sequences, labels] in float32; raises ModelError for another number of labels."""
-    if logits.ndim != 2 or logits.shape[1] != len(facts.labels):
+    shape = (logits.values if isinstance(logits, Ragged) else logits).shape
+    if isinstance(logits, Ragged) or logits.ndim != 2 or shape[1] != len(facts.labels):
         raise ModelError(
-            f"the model gave logits of shape {logits.shape!r}, expected {len(facts.labels)} in a "
+            f"the model gave logits of shape {shape!r}, expected {len(facts.labels)} in a "
             "row, one for each label of its config.json; the checkpoint does not fit the task"
         )
     if facts.problem_type == REGRESSION:
@@ -61,7 +91,9 @@ def activated(logits: Array, facts: ModelFacts) -> scores.Scores:
     return scores.sigmoid(logits) if facts.problem_type == MULTI_LABEL else scores.softmax(logits)
 
 
-def columns(given: scores.Scores, facts: ModelFacts, listed: Listed, threshold: float) -> pa.Table:
+def columns(
+    given: scores.Scores, facts: ModelFacts, listed: Listed, threshold: Threshold
+) -> pa.Table:
     """One row for each row of scores."""
     return pa.table(_arrays(given, facts, listed, threshold), schema=schema(facts, listed))
 
@@ -82,18 +114,31 @@ def agree(ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
 
 
 def _arrays(
-    given: scores.Scores, facts: ModelFacts, listed: Listed, threshold: float
+    given: scores.Scores, facts: ModelFacts, listed: Listed, threshold: Threshold
 ) -> list[pa.Array]:
     if facts.problem_type == REGRESSION:
         return [pa.array(given[:, 0]) if len(facts.labels) == 1 else scores.lists(given)]
     if facts.problem_type == MULTI_LABEL:
-        plain = list(scores.at_least(given, facts.labels, threshold))
+        plain = list(scores.at_least(given, facts.labels, _levels(threshold, facts.labels)))
     else:
         plain = list(scores.best(given, facts.labels))
     if listed == "best":
         return plain
     count = listed if isinstance(listed, int) else len(facts.labels)
     return [*plain, scores.ranked(given, facts.labels, count)]
+
+
+def _levels(threshold: Threshold, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    """[labels] the lowest score of each; THRESHOLD for those that a mapping does not name."""
+    if not isinstance(threshold, Mapping):
+        return np.full(len(names), threshold, np.float32)
+    for name in threshold:
+        if name not in names:
+            raise ConfigError(
+                f"options.threshold: this model has no label {name!r}"
+                f"{suggestion(name, names) or '; it has ' + ', '.join(map(repr, names[:10]))}"
+            )
+    return np.array([threshold.get(name, THRESHOLD) for name in names], np.float32)
 
 
 def _alike(ours: object, reference: object) -> bool:

@@ -40,10 +40,16 @@ def best(scores: Scores, labels: Sequence[str]) -> tuple[pa.Array, pa.Array]:
     return _names(ids, labels), pa.array(values, pa.float32())
 
 
-def at_least(scores: Scores, labels: Sequence[str], threshold: float) -> tuple[pa.Array, pa.Array]:
-    """Labels at or above the threshold (list<string>), their scores (list<float32>), best first."""
+def at_least(
+    scores: Scores, labels: Sequence[str], threshold: float | npt.NDArray[np.float32]
+) -> tuple[pa.Array, pa.Array]:
+    """Labels at or above the threshold (list<string>), their scores (list<float32>), best first.
+
+    The threshold is one for all, or one for each label.
+    """
     order, ordered = _descending(scores)
-    chosen = ordered >= np.float32(threshold)
+    lowest = np.broadcast_to(np.asarray(threshold, np.float32), len(labels))
+    chosen = ordered >= lowest[order]
     offsets = _offsets(chosen.sum(axis=1))
     names = pa.ListArray.from_arrays(offsets, _names(order[chosen], labels))
     return names, pa.ListArray.from_arrays(offsets, pa.array(ordered[chosen], pa.float32()))

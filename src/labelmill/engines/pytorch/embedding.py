@@ -1,0 +1,88 @@
+"""Embedding: the hidden states of a sequence pooled into one vector, or its likeness to anchors.
+
+Whatever the model computes in, from its last hidden state on all is float32.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from labelmill.checkpoints import Checkpoint
+from labelmill.engines.pytorch.dense import dense_layer
+from labelmill.engines.pytorch.reading import Model, Read, Reader, Tensors
+from labelmill.errors import ModelError
+from labelmill.readouts import Embedding, Ids
+
+Embed = Callable[[Tensors, torch.Tensor], torch.Tensor]  # -> [batch, dimensions]
+
+
+def reader(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Reader:
+    """See the readout; anchors are embedded here, once. Raises ModelError for a missing pooler."""
+    embed = _embedder(readout, model, checkpoint)
+    if not readout.anchors:
+        return lambda inputs, lengths: {"embedding": embed(inputs, lengths)}
+    anchors = torch.cat([_of(ids, embed, model.device) for ids in readout.anchors])
+    anchors = functional.normalize(anchors, dim=-1).T
+
+    def similarity(inputs: Tensors, lengths: torch.Tensor) -> Read:
+        vectors = embed(inputs, lengths)
+        if not readout.normalize:
+            vectors = functional.normalize(vectors, dim=-1)
+        return {"similarity": vectors @ anchors}
+
+    return similarity
+
+
+def spare_weights(readout: Embedding) -> tuple[str, ...]:
+    """Beginnings of names of weights that a model may lack; most lost their pooler in training."""
+    return () if readout.pooling == "pooler" else ("pooler.",)
+
+
+def _embedder(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Embed:
+    layers = [dense_layer(checkpoint, folder, model.device) for folder in readout.dense]
+    pooled = _pooler(readout, model, checkpoint)
+
+    def embed(inputs: Tensors, lengths: torch.Tensor) -> torch.Tensor:
+        vectors = pooled(inputs, lengths)
+        for layer in layers:
+            vectors = layer(vectors)
+        vectors = vectors[:, : readout.dimensions]
+        return functional.normalize(vectors, dim=-1) if readout.normalize else vectors
+
+    return embed
+
+
+def _pooler(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Embed:
+    if readout.pooling != "pooler":
+        return lambda inputs, lengths: _pool(
+            model(inputs).last_hidden_state.float(), lengths, readout.pooling, readout.skip
+        )
+    if getattr(model.module, "pooler", None) is None:
+        raise ModelError(
+            f"model {checkpoint.source!r} has no pooler, expected one for options.pooling "
+            "'pooler'; choose another pooling"
+        )
+    return lambda inputs, _: model(inputs).pooler_output.float()
+
+
+def _pool(hidden: torch.Tensor, lengths: torch.Tensor, pooling: str, skip: int) -> torch.Tensor:
+    """[batch, length, width] -> [batch, width], without padding and the first `skip` tokens."""
+    if pooling == "cls":
+        return hidden[:, skip]
+    if pooling == "last":
+        last = lengths.to(hidden.device) - 1
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    places = torch.arange(hidden.shape[1])
+    counted = ((places < lengths[:, None]) & (places >= skip)).to(hidden.device)
+    if pooling == "max":
+        return hidden.masked_fill(~counted[..., None], float("-inf")).amax(dim=1)
+    weights = counted.to(hidden.dtype)[..., None]
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _of(ids: Ids, embed: Embed, device: str) -> torch.Tensor:
+    """[1, dimensions] for one text."""
+    tokens = torch.tensor([ids], device=device)
+    inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    return embed(inputs, torch.tensor([len(ids)]))
