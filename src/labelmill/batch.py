@@ -5,13 +5,81 @@ Everything is numpy; nobody here knows a tensor, a column or a file.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.generic]
-Outputs = Mapping[str, Array]  # by name, e.g. "logits"; first axis: one entry a sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ragged:
+    """An output of unequal length a sequence: all of them end to end, in order."""
+
+    values: Array  # [sum(lengths), ...]
+    lengths: npt.NDArray[np.int64]  # [sequences]
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """[sequences + 1] where each sequence starts in `values`."""
+        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+Outputs = Mapping[str, Array | Ragged]  # by name, e.g. "logits"; one entry a sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceFacts:
+    """How a checkpoint makes embeddings, as its sentence-transformers files say."""
+
+    pooling: str  # as readouts.Embedding calls it
+    dimensions: int  # numbers in an embedding
+    normalize: bool = False
+    dense: tuple[str, ...] = ()  # folders of the checkpoint with its dense layers, in order
+    max_length: int | None = None  # tokens a text is cut to; None: as many as the model takes
+    prompts: Mapping[str, str] = field(default_factory=dict)  # by name; put before a text
+    prompt_name: str | None = None  # of the prompt for who asks for none
+    pool_prompt: bool = True  # the prompt's tokens are pooled with the text's
+    fault: str | None = None  # what of it we cannot do, which only matters to who wants embeddings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundFacts:
+    """How a model that hears samples, not a spectrogram, makes frames of them by convolutions."""
+
+    stride: int  # samples from one frame to the next
+    shortest: int  # samples that the shortest sound must have
+    maskable: bool  # padding can be masked; else it would change what the model hears
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritingFacts:
+    """How a model that generates text is to do it, as its checkpoint says."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of transformers' GenerationConfig
+    # The same, and the "prefix" of a text, by task (T5: "summarization", "translation_en_to_de").
+    by_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def dense(outputs: Outputs, name: str) -> Array:
+    """The output of one shape a sequence."""
+    found = outputs[name]
+    if isinstance(found, Ragged):
+        raise TypeError(f"the output {name!r} is ragged, and the task asked for one shape")
+    return found
+
+
+def ragged(outputs: Outputs, name: str) -> Ragged:
+    """The output of unequal length a sequence."""
+    found = outputs[name]
+    if not isinstance(found, Ragged):
+        raise TypeError(f"the output {name!r} has one shape, and the task asked for ragged")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,21 +91,37 @@ class ModelFacts:
     labels: tuple[str, ...]  # id2label in the order of ids; () where the model has none
     problem_type: str | None  # as in transformers, e.g. single_label_classification
     max_length: int | None  # tokens an input is cut to where the job says nothing; None: never cut
-    pad_token_id: int
+    pad_token_id: int  # 0 where the model takes no tokens
     positions: int | None = None  # tokens beyond which the model breaks; None: no such end
+    hidden_size: int | None = None  # numbers in a hidden state; None where the config has no such
+    encoder_decoder: bool = False  # it has a decoder that reads what an encoder wrote
+    sentence: SentenceFacts | None = None  # None: it has no sentence-transformers files
+    sound: SoundFacts | None = None  # None: it hears no samples
+    writing: WritingFacts | None = None  # None: it generates no text
+    # Folder of the checkpoint on this machine, for what only its own files tell.
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
     """Model inputs of the sequences of one split, ragged: sequences lie end to end.
 
-    A row may have several sequences (windows over a long text); `rows` is then not strictly
-    ascending, but never descending.
+    A row may have several sequences (windows over a long text, candidate labels); `rows` is then
+    not strictly ascending, but never descending. A row may have none: its labels are null.
     """
 
     rows: npt.NDArray[np.int32]  # [sequences] the row each sequence belongs to
-    lengths: npt.NDArray[np.int32]  # [sequences] tokens
-    inputs: Mapping[str, npt.NDArray[np.int32]]  # [sum(lengths)] by name, e.g. "input_ids"
+    lengths: npt.NDArray[np.int32]  # [sequences] tokens, samples or patches: what batching counts
+    # [sum(lengths)] by name, int32 or float32, e.g. "input_ids"; padded in a microbatch
+    inputs: Mapping[str, Array] = field(default_factory=dict)
+    # [sequences, ...] by name, e.g. "pixel_values": of one shape, never padded
+    fixed: Mapping[str, Array] = field(default_factory=dict)
+    # [sum(lengths)] int32 by name: what decoding wants of each token and no model does (offsets)
+    marks: Mapping[str, npt.NDArray[np.int32]] = field(default_factory=dict)
+    errors: Mapping[int, str] = field(default_factory=dict)  # row -> why it could not be encoded
+    unit: int = 1  # entries of a sequence that cost as much as one token; 320 samples of sound
+    uneven: bool = True  # sequences of unequal length may share a microbatch
+    written: int = 0  # tokens that each sequence may grow by: what the model writes
 
     @property
     def offsets(self) -> npt.NDArray[np.int64]:
@@ -47,10 +131,32 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def take(self, sequences: npt.NDArray[np.int64], rows: npt.NDArray[np.int32]) -> "Encoded":
+        """Some sequences, in the order given, as those of the `rows` [sequences]; no errors."""
+        offsets = self.offsets
+        spans = [np.arange(offsets[one], offsets[one + 1]) for one in sequences]
+        places = np.concatenate([np.zeros(0, np.int64), *spans])
+        return replace(
+            self,
+            rows=rows,
+            lengths=self.lengths[sequences],
+            inputs={name: values[places] for name, values in self.inputs.items()},
+            fixed={name: values[sequences] for name, values in self.fixed.items()},
+            marks={name: values[places] for name, values in self.marks.items()},
+            errors={},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Microbatch:
     """The sequences of one forward pass, padded to the longest."""
 
     sequences: npt.NDArray[np.int64]  # [batch] their places in the Encoded they come from
-    inputs: Mapping[str, npt.NDArray[np.int64]]  # [batch, length], "attention_mask" among them
+    lengths: npt.NDArray[np.int64]  # [batch] without padding
+    # [batch, length] where ragged, "attention_mask" among them then; [batch, ...] where fixed
+    inputs: Mapping[str, Array]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Sequences, and the length of each with its padding."""
+        return len(self.lengths), int(self.lengths.max(initial=0))

@@ -6,12 +6,12 @@ first, so that a lack of memory shows at once. Every sequence is in exactly one 
 tensor.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from labelmill.batch import Encoded, Microbatch
+from labelmill.batch import Array, Encoded, Microbatch, Outputs, Ragged
 
 Places = npt.NDArray[np.int64]
 
@@ -37,13 +37,50 @@ def microbatches(
     places = np.arange(len(encoded)) if only is None else only
     order = places[np.argsort(-encoded.lengths[places], kind="stable")]
     offsets = encoded.offsets
-    lengths = encoded.lengths[order].astype(np.int64)
-    sizes = _cheapest(lengths, budget, launch) if launch else _full(lengths, budget)
-    start = 0
-    while start < len(order):
-        stop = start + int(sizes[start])
-        yield _padded(encoded, offsets, order[start:stop], pad_token_id)
-        start = stop
+    for run in _runs(encoded, order):
+        # Tokens, as the budget counts them.
+        lengths = -(-encoded.lengths[run].astype(np.int64) // encoded.unit)
+        sizes = _cheapest(lengths, budget, launch) if launch else _full(lengths, budget)
+        start = 0
+        while start < len(run):
+            stop = start + int(sizes[start])
+            yield _microbatch(encoded, offsets, run[start:stop], pad_token_id)
+            start = stop
+
+
+def outputs_in_order(pieces: Sequence[tuple[Places, Outputs]], sequences: int) -> Outputs:
+    """The outputs of all microbatches, each with its places, as one, in the order of the places.
+
+    Without a piece there is no output.
+    """
+    if not pieces:
+        return {}
+    places = np.concatenate([where for where, _ in pieces])
+    back = np.empty(sequences, np.int64)
+    back[places] = np.arange(len(places))
+    return {
+        name: _in_order([outputs[name] for _, outputs in pieces], back) for name in pieces[0][1]
+    }
+
+
+def _in_order(parts: Sequence[Array | Ragged], back: Places) -> Array | Ragged:
+    if not isinstance(parts[0], Ragged):
+        return np.concatenate([part for part in parts if not isinstance(part, Ragged)])[back]
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    values = np.concatenate([part.values for part in ragged])
+    lengths = np.concatenate([part.lengths for part in ragged])
+    starts = np.concatenate([[0], np.cumsum(lengths)])[:-1][back]
+    lengths = lengths[back]
+    ends = np.cumsum(lengths)
+    index = np.arange(int(lengths.sum())) + np.repeat(starts - ends + lengths, lengths)
+    return Ragged(values=values[index], lengths=lengths)
+
+
+def _runs(encoded: Encoded, order: Places) -> list[Places]:
+    """Sequences that may share a microbatch: all of them, or those of one length."""
+    if encoded.uneven:
+        return [order]
+    return np.split(order, np.flatnonzero(np.diff(encoded.lengths[order])) + 1)
 
 
 def _full(lengths: Places, budget: int) -> Places:
@@ -64,19 +101,27 @@ def _cheapest(lengths: Places, budget: int, launch: int) -> Places:
     return sizes
 
 
-def _padded(encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int) -> Microbatch:
+def _microbatch(
+    encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int
+) -> Microbatch:
+    lengths = encoded.lengths[sequences].astype(np.int64)
+    fixed = {name: values[sequences] for name, values in encoded.fixed.items()}
+    padded = _padded(encoded, offsets, sequences, pad_token_id) if encoded.inputs else {}
+    return Microbatch(sequences=sequences, lengths=lengths, inputs={**fixed, **padded})
+
+
+def _padded(
+    encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int
+) -> dict[str, Array]:
     lengths = encoded.lengths[sequences]
     columns = np.arange(int(lengths[0]))
     mask = columns < lengths[:, np.newaxis]
     # Beyond a sequence's end the index may run out of the buffer; what it finds there is masked
     # anyway.
     index = np.minimum(offsets[sequences][:, np.newaxis] + columns, offsets[-1] - 1)
-    inputs = {
-        name: np.where(mask, values[index], pad_token_id if name == "input_ids" else 0).astype(
-            np.int64
-        )
-        for name, values in encoded.inputs.items()
-    }
-    return Microbatch(
-        sequences=sequences, inputs={**inputs, "attention_mask": mask.astype(np.int64)}
-    )
+    inputs: dict[str, Array] = {"attention_mask": mask.astype(np.int64)}
+    for name, values in encoded.inputs.items():
+        filler = pad_token_id if name == "input_ids" else 0
+        kind = np.float32 if values.dtype.kind == "f" else np.int64
+        inputs[name] = np.where(mask, values[index], filler).astype(kind)
+    return inputs

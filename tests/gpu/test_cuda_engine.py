@@ -7,6 +7,7 @@ import torch
 from labelmill import checkpoints
 from labelmill.batch import Encoded
 from labelmill.engines import pytorch
+from labelmill.readouts import Logits
 from labelmill.stages.inference import Inference
 from labelmill.tasks.text_classification import TextClassification
 from tests.support import labelling
@@ -26,12 +27,14 @@ def test_cuda_scores_equal_those_of_the_cpu(
     path = tiny_classifier(str(tmp_path_factory.mktemp("model") / "bert"))
     task, options = TextClassification(), TextClassification.Options()
     facts, processor, on_cpu = labelling.opened(path, task.auto_class)
-    encoded = task.encode(labelling.columns({"text": TEXTS}), processor, facts, options)
+    fields = labelling.columns({"text": TEXTS})
+    encoded = task.encode(fields, processor, facts, options)
     if precision == "auto":
         precision = pytorch.best_precision("cuda")
     on_gpu = pytorch.load(
         checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False),
         task.auto_class,
+        Logits(),
         precision=precision,
         device="cuda",
         threads=1,
@@ -41,7 +44,8 @@ def test_cuda_scores_equal_those_of_the_cpu(
         task.decode(
             Inference(engine, 2048, facts.pad_token_id).run(encoded).outputs,
             encoded,
-            len(TEXTS),
+            fields,
+            processor,
             facts,
             options,
         )["score"].to_numpy()
@@ -58,7 +62,7 @@ def test_cuda_out_of_memory_halves_the_budget_and_goes_on(
     checkpoint = checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False)
     task = TextClassification()
     engine = pytorch.load(
-        checkpoint, task.auto_class, precision="float32", device="cuda", threads=1
+        checkpoint, task.auto_class, Logits(), precision="float32", device="cuda", threads=1
     )
     rows, length = 4096, 16
     encoded = Encoded(

@@ -15,6 +15,7 @@ from labelmill import checkpoints, engines
 from labelmill.batch import Microbatch
 from labelmill.engines import pytorch
 from labelmill.errors import ConfigError, EngineError, ModelError
+from labelmill.readouts import Logits
 from tests.support.models import save_tiny, tiny_classifier
 
 AUTO_CLASS = "AutoModelForSequenceClassification"
@@ -22,13 +23,17 @@ AUTO_CLASS = "AutoModelForSequenceClassification"
 
 def opened(path, precision="float32", auto_class=AUTO_CLASS):
     checkpoint = checkpoints.resolve(str(path), None, trust_remote_code=False, allow_pickle=False)
-    return pytorch.load(checkpoint, auto_class, precision=precision, device="cpu", threads=1)
+    return pytorch.load(
+        checkpoint, auto_class, Logits(), precision=precision, device="cpu", threads=1
+    )
 
 
 def microbatch(rows, length):
     ids = np.arange(rows * length, dtype=np.int64).reshape(rows, length) % 90 + 5
     inputs = {"input_ids": ids, "token_type_ids": ids * 0, "attention_mask": ids * 0 + 1}
-    return Microbatch(sequences=np.arange(rows), inputs=inputs)
+    return Microbatch(
+        sequences=np.arange(rows), lengths=np.full(rows, length, np.int64), inputs=inputs
+    )
 
 
 def test_forward_a_microbatch_gives_float32_logits_in_its_order(tmp_path):
@@ -38,7 +43,9 @@ def test_forward_a_microbatch_gives_float32_logits_in_its_order(tmp_path):
     assert logits.dtype == np.float32
     assert logits.shape == (4, 3)
     last = Microbatch(
-        sequences=np.array([3]), inputs={name: v[3:] for name, v in whole.inputs.items()}
+        sequences=np.array([3]),
+        lengths=whole.lengths[3:],
+        inputs={name: v[3:] for name, v in whole.inputs.items()},
     )
     assert np.allclose(engine.forward(last)["logits"][0], logits[3], atol=1e-5)
 
@@ -123,7 +130,9 @@ def test_load_cuda_where_there_is_none_is_an_engine_error(tmp_path):
     path = tiny_classifier(tmp_path)
     checkpoint = checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False)
     with pytest.raises(EngineError, match="no CUDA device"):
-        pytorch.load(checkpoint, AUTO_CLASS, precision="float32", device="cuda", threads=1)
+        pytorch.load(
+            checkpoint, AUTO_CLASS, Logits(), precision="float32", device="cuda", threads=1
+        )
 
 
 def test_best_precision_on_this_cpu_is_one_that_it_computes_in():
@@ -144,7 +153,7 @@ def test_load_by_name_gives_an_engine_that_says_what_it_is(tmp_path):
     path = tiny_classifier(tmp_path)
     checkpoint = checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False)
     engine = engines.load(
-        "pytorch", checkpoint, AUTO_CLASS, precision="float32", device="cpu", threads=1
+        "pytorch", checkpoint, AUTO_CLASS, Logits(), precision="float32", device="cpu", threads=1
     )
     assert (engine.name, engine.device, engine.precision) == ("pytorch", "cpu", "float32")
     assert engine.default_budget > 0
@@ -162,7 +171,9 @@ def test_load_pickled_weights_that_were_allowed(tmp_path):
     torch.save(load_file(path / "model.safetensors"), path / "pytorch_model.bin")
     (path / "model.safetensors").unlink()
     allowed = checkpoints.resolve(str(path), None, trust_remote_code=False, allow_pickle=True)
-    engine = pytorch.load(allowed, AUTO_CLASS, precision="float32", device="cpu", threads=1)
+    engine = pytorch.load(
+        allowed, AUTO_CLASS, Logits(), precision="float32", device="cpu", threads=1
+    )
     assert np.array_equal(engine.forward(microbatch(2, 5))["logits"], wanted)
 
 

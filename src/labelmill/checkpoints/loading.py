@@ -6,14 +6,18 @@ transformers imports torch on its own when it loads either; weights are not touc
 from pathlib import Path
 from typing import Any
 
+import transformers
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
 from labelmill.batch import ModelFacts
 from labelmill.checkpoints.checkpoint import Checkpoint, has_any
 from labelmill.checkpoints.resolving import localize
+from labelmill.checkpoints.sentences import lower, lowers, sentence_facts
 from labelmill.checkpoints.tokenizer import FastTokenizer
+from labelmill.checkpoints.writing import writing_facts
 from labelmill.errors import ModelError
+from labelmill.ops import images
 
 # These count positions from their padding id + 1 on, so of 514 positions 512 hold tokens
 # (create_position_ids_from_input_ids in their modeling files).
@@ -38,45 +42,87 @@ _POSITIONS_AFTER_PADDING = frozenset(
 )
 # A fast tokenizer may be made from these too, beside the files that its class names.
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "tekken.json")
+TOKENIZER = "AutoTokenizer"
+_IMAGES = "AutoImageProcessor"
+_NAMES = {  # of what each class of transformers makes
+    TOKENIZER: "tokenizer",
+    _IMAGES: "image processor",
+    "AutoFeatureExtractor": "feature extractor",
+    "AutoProcessor": "processor",
+}
 _SANE_LENGTH = 10**7  # transformers writes 1e30 where a tokenizer has no limit
 
 
-def facts(checkpoint: Checkpoint) -> ModelFacts:
-    """What config and tokenizer say; raises ModelError for an unusable config.json."""
+def facts(checkpoint: Checkpoint, kind: str = TOKENIZER) -> ModelFacts:
+    """What config and processor say; raises ModelError for an unusable config.json.
+
+    `kind` is the class of transformers for the processor that the task wants.
+    """
     checkpoint = localize(checkpoint)
     config = _config(checkpoint)
-    tokenizer = processor(checkpoint)
     labels = _labels(config, checkpoint.source)
+    tokenizer = _tokenizer_of(processor(checkpoint, kind))
     limit = _length_limit(config)
-    lengths = [limit, _tokenizer_length(tokenizer)]
+    lengths = [limit, None if tokenizer is None else _tokenizer_length(tokenizer)]
     return ModelFacts(
         model_type=config.model_type,
         architecture=(config.architectures or [""])[0],
         labels=labels,
         problem_type=_problem_type(config, labels),
         max_length=min((length for length in lengths if length is not None), default=None),
-        pad_token_id=_pad_token_id(config, tokenizer, checkpoint.source),
+        pad_token_id=0
+        if tokenizer is None
+        else _pad_token_id(config, tokenizer, checkpoint.source),
         positions=None if _reaches_on(config) else limit,
+        hidden_size=_hidden_size(config),
+        encoder_decoder=bool(getattr(config, "is_encoder_decoder", False)),
+        sentence=sentence_facts(checkpoint),
+        writing=writing_facts(checkpoint, config),
+        path=checkpoint.path,
     )
 
 
-def processor(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer; raises ModelError where it is missing or does not fit."""
+def processor(checkpoint: Checkpoint, kind: str = TOKENIZER) -> Any:
+    """The checkpoint's processor: what the class `kind` of transformers makes of its files.
+
+    Raises ModelError where it is missing or does not fit.
+    """
     checkpoint = localize(checkpoint)
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            checkpoint.path,
-            trust_remote_code=checkpoint.trust_remote_code,
-            local_files_only=True,
-        )
+        found = _made(checkpoint, kind)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
-            f"model {checkpoint.source!r} has no tokenizer that can be loaded: {error}; save it "
-            "beside the model (save_pretrained)"
+            f"model {checkpoint.source!r} has no {_NAMES[kind]} that can be loaded: {error}; save "
+            "it beside the model (save_pretrained)"
         ) from error
-    _refuse_empty(tokenizer, checkpoint)
-    _refuse_misfit(tokenizer, _config(checkpoint), checkpoint.source)
-    return tokenizer
+    tokenizer = _tokenizer_of(found)
+    if tokenizer is not None:
+        _refuse_empty(tokenizer, checkpoint)
+        _refuse_misfit(tokenizer, _config(checkpoint), checkpoint.source)
+        if lowers(checkpoint):
+            lower(tokenizer, checkpoint.source)
+    return found
+
+
+def _made(checkpoint: Checkpoint, kind: str) -> Any:
+    """Images are prepared by Pillow on every machine: torchvision resizes otherwise."""
+    how: dict[str, Any] = {"trust_remote_code": checkpoint.trust_remote_code}
+    if kind == _IMAGES:
+        images.require()
+        how["backend"] = "pil"
+    found = getattr(transformers, kind).from_pretrained(
+        checkpoint.path, local_files_only=True, **how
+    )
+    if getattr(found, "image_processor", None) is not None:
+        found.image_processor = _made(checkpoint, _IMAGES)
+    return found
+
+
+def _tokenizer_of(found: Any) -> Any:
+    """The tokenizer that a processor is or has; None for pictures and sound alone."""
+    if isinstance(found, PreTrainedTokenizerBase):
+        return found
+    return getattr(found, "tokenizer", None)
 
 
 def fast_tokenizer(checkpoint: Checkpoint) -> FastTokenizer | None:
@@ -89,6 +135,11 @@ def fast_tokenizer(checkpoint: Checkpoint) -> FastTokenizer | None:
         truncation_side=tokenizer.truncation_side,
         split_special_tokens=tokenizer.split_special_tokens,
         model_input_names=tuple(tokenizer.model_input_names),
+        padding_side=tokenizer.padding_side,
+        cls_token_id=tokenizer.cls_token_id,
+        mask_token=tokenizer.mask_token,
+        mask_token_id=tokenizer.mask_token_id,
+        unk_token_id=tokenizer.unk_token_id,
     )
 
 
@@ -121,8 +172,14 @@ def _problem_type(config: PreTrainedConfig, labels: tuple[str, ...]) -> str | No
     return "regression" if len(labels) == 1 else "single_label_classification"
 
 
+def _hidden_size(config: PreTrainedConfig) -> int | None:
+    size = getattr(config.get_text_config(), "hidden_size", None)
+    return size if isinstance(size, int) else None
+
+
 def _length_limit(config: PreTrainedConfig) -> int | None:
     """Tokens that the model has positions for, or was made for."""
+    config = config.get_text_config()  # of a model that sees as well, what reads
     positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions < 1:
         return None
@@ -144,7 +201,7 @@ def _tokenizer_length(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def _pad_token_id(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, source: str) -> int:
-    for candidate in (config.pad_token_id, tokenizer.pad_token_id):
+    for candidate in (getattr(config, "pad_token_id", None), tokenizer.pad_token_id):
         if isinstance(candidate, int):
             return candidate
     raise ModelError(

@@ -19,6 +19,11 @@ class FastTokenizer:
     truncation_side: str
     split_special_tokens: bool
     model_input_names: tuple[str, ...]
+    padding_side: str = "right"
+    cls_token_id: int | None = None
+    mask_token: str | None = None
+    mask_token_id: int | None = None
+    unk_token_id: int | None = None
 
     is_fast = True
 

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from labelmill.batch import Microbatch, Outputs
 from labelmill.checkpoints import Checkpoint
 from labelmill.ops import plugins
+from labelmill.readouts import Readout
 
 _DEFAULT = "pytorch"
 
@@ -24,7 +25,7 @@ class Engine(Protocol):
     launch: int  # tokens that take as long as one more microbatch; 0: fill each microbatch up
 
     def forward(self, microbatch: Microbatch) -> Outputs:
-        """Outputs by name, float32, [batch, ...] in the microbatch's order.
+        """Outputs by name, in the microbatch's order; numbers that are no integers in float32.
 
         Raises OutOfMemory, after which the engine can go on with a smaller microbatch.
         """
@@ -47,9 +48,20 @@ class EngineModule(Protocol):
         ...
 
     def load(
-        self, checkpoint: Checkpoint, auto_class: str, *, precision: str, device: str, threads: int
+        self,
+        checkpoint: Checkpoint,
+        auto_class: str,
+        readout: Readout,
+        *,
+        precision: str,
+        device: str,
+        threads: int,
     ) -> Engine:
-        """The model, loaded; raises ModelError where the checkpoint does not fit `auto_class`."""
+        """The model, loaded, to be read out so.
+
+        Raises ModelError where the checkpoint does not fit `auto_class`, ConfigError where the
+        engine does not know the readout.
+        """
         ...
 
 
@@ -66,12 +78,19 @@ def best_device(engine: str = _DEFAULT) -> str:
     return _module(engine).best_device()
 
 
-def load(
-    name: str, checkpoint: Checkpoint, auto_class: str, *, precision: str, device: str, threads: int
+def load(  # noqa: PLR0913 - see EngineModule
+    name: str,
+    checkpoint: Checkpoint,
+    auto_class: str,
+    readout: Readout,
+    *,
+    precision: str,
+    device: str,
+    threads: int,
 ) -> Engine:
-    """The engine of that name with the checkpoint in it; raises ModelError, EngineError."""
+    """The engine of that name with the checkpoint in it; raises what EngineModule.load does."""
     return _module(name).load(
-        checkpoint, auto_class, precision=precision, device=device, threads=threads
+        checkpoint, auto_class, readout, precision=precision, device=device, threads=threads
     )
 
 

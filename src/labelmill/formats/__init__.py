@@ -1,7 +1,7 @@
 """Formats: read the splits of a shard, write a part. One module a format, found by its name.
 
 A module under this package is a format when it defines SUFFIXES; its name is the format's name.
-`Format` says what such a module must have.
+`Format` says what such a module must have, `PartFormat` what more one has that parts can be of.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from labelmill.ops.fields import Kind
 from labelmill.splits import Break, CutRule, Rows, Shard, Split
 
 
@@ -20,6 +21,7 @@ class ReadRequest:
     rule: CutRule
     fields: Mapping[str, str]  # task field -> column; dots reach into structs / nested objects
     optional: frozenset[str] = frozenset()  # fields that may be null or missing
+    kinds: Mapping[str, Kind] = field(default_factory=dict)  # of fields that are no text
     # Input columns to carry, with the run's types.
     kept: pa.Schema = field(default_factory=lambda: pa.schema([]))
     # JSON Lines only: carry each line's bytes as the kept column "line" instead of `kept`.
@@ -27,6 +29,11 @@ class ReadRequest:
     # With `raw`: names that the output adds; a line that has one is a reject.
     reserved: frozenset[str] = frozenset()
     done: Mapping[int, Split] = field(default_factory=dict)  # splits not to be read again, by index
+
+    @property
+    def has_media(self) -> bool:
+        """Whether a field holds media."""
+        return "media" in self.kinds.values()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +57,8 @@ class Inspection:
 class Format(Protocol):
     """What a format module must have."""
 
-    SUFFIXES: tuple[str, ...]  # lower case, compression included, e.g. ".jsonl.gz"
+    # Lower case, compression included, e.g. ".jsonl.gz"; none where the job has to name the format.
+    SUFFIXES: tuple[str, ...]
 
     def inspect(self, shard: Shard) -> Inspection:
         """Schema and size of a shard from its footer or its head; raises InputError on damage."""
@@ -60,14 +68,18 @@ class Format(Protocol):
         """The splits of a shard that are not done, front to back, each byte read once."""
         ...
 
+    def count(self, shard: Shard) -> int:
+        """Rows of a shard, without trust in any ledger; raises InputError on damage."""
+        ...
+
+
+class PartFormat(Format, Protocol):
+    """What a format module must have, so that parts can be of it."""
+
     def write(
         self, table: pa.Table, provenance: Mapping[str, str], line: pa.ChunkedArray | None
     ) -> bytes:
         """The bytes of a part: a function of the arguments alone."""
-        ...
-
-    def count(self, shard: Shard) -> int:
-        """Rows of a shard, without trust in any ledger; raises InputError on damage."""
         ...
 
     def part_rows(self, data: bytes) -> int:

@@ -79,6 +79,7 @@ def read(shard: Shard, request: ReadRequest) -> Iterator[SplitRows]:
         RowPlan(
             fields=request.fields,
             optional=request.optional,
+            kinds=request.kinds,
             kept=request.kept,
             raw=request.raw,
             reserved=request.reserved,

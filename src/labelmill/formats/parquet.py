@@ -24,7 +24,8 @@ from labelmill.ops import schemas
 from labelmill.ops.arrow_types import has_codes
 from labelmill.ops.cutting import Cut, Cutter
 from labelmill.ops.row_sizes import row_sizes
-from labelmill.ops.text_fields import kept_column, text_field
+from labelmill.ops.table_fields import table_field
+from labelmill.ops.text_fields import kept_column
 from labelmill.splits import Break, Rows, Shard, Split
 from labelmill.storage import open_file
 
@@ -92,8 +93,8 @@ def write(
 def read(shard: Shard, request: ReadRequest) -> Iterator[SplitRows]:
     """The splits of a shard that are not done, front to back.
 
-    Fields come as large_string, kept columns with the types of `request.kept`. InputError where the
-    shard is not the one that was planned: another type in a kept column, fewer rows than are done.
+    Fields come as `ops.fields` says, kept columns with the types of `request.kept`. InputError
+    where the shard is not the one that was planned: another type in a kept column, fewer rows than are done.
     """
     with open_file(shard.url) as file:
         try:
@@ -197,7 +198,13 @@ def _leaves(footer: pq.ParquetFile, roots: frozenset[str]) -> int:
 def _split_rows(cut: Cut, shard: Shard, request: ReadRequest) -> SplitRows:
     table, split = cut.table, cut.split
     fields = {
-        name: text_field(table, name, path, required=name not in request.optional)
+        name: table_field(
+            table,
+            name,
+            path,
+            request.kinds.get(name, "text"),
+            required=name not in request.optional,
+        )
         for name, path in request.fields.items()
     }
     kept = {

@@ -1,23 +1,56 @@
-"""The texts that a task asks of a JSON object, by the names of columns; dots reach into objects."""
+"""The fields that a task asks of a JSON object, by names of columns; dots reach into objects."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 
+from labelmill.ops.fields import Kind
 from labelmill.ops.json_values import BadLine, encodable, kind
 
 _MISSING = object()
 
 
-def texts(
-    value: dict[str, object], fields: Mapping[str, str], optional: frozenset[str]
-) -> list[str | None] | BadLine:
-    """One text a field, in order; null only for a field in `optional` that is missing or null."""
-    found: list[str | None] = []
+def field_values(
+    value: dict[str, object],
+    fields: Mapping[str, str],
+    optional: frozenset[str],
+    kinds: Mapping[str, Kind],
+) -> list[object] | BadLine:
+    """One value a field, in order; null only for a field in `optional` that is missing or null.
+
+    Text and JSON text are str, media {"bytes": None, "path": str}.
+    """
+    found: list[object] = []
     for name, column in fields.items():
-        text = _text(_find(value, column), column, optional=name in optional)
+        taken = _TAKERS[kinds.get(name, "text")](_find(value, column))
+        text = _text(taken, column, optional=name in optional)
         if isinstance(text, BadLine):
             return text
-        found.append(text)
+        is_media = kinds.get(name) == "media" and text is not None
+        found.append({"bytes": None, "path": text} if is_media else text)
     return found
+
+
+def _as_json(found: object) -> object:
+    """JSON text of what is there; a string is taken for JSON text already."""
+    if found is None or found is _MISSING or isinstance(found, str | BadLine):
+        return found
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _as_path(found: object) -> object:
+    """A path, also out of an object {"path": ...} as `datasets` writes it."""
+    return found.get("path", _MISSING) if isinstance(found, dict) else found
+
+
+def _as_it_is(found: object) -> object:
+    return found
+
+
+_TAKERS: Mapping[Kind, Callable[[object], object]] = {
+    "text": _as_it_is,
+    "json": _as_json,
+    "media": _as_path,
+}
 
 
 def _find(value: dict[str, object], path: str) -> object:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from labelmill.ops import json_bulk
+from labelmill.ops.fields import MEDIA, Kind
 from labelmill.ops.json_bulk_schema import BulkSchema
-from labelmill.ops.json_fields import texts
+from labelmill.ops.json_fields import field_values
 from labelmill.ops.json_fitting import Fitter
 from labelmill.ops.json_lines import MAX_LINE, Lines
 from labelmill.ops.json_types import is_extra
@@ -31,6 +32,7 @@ class RowPlan:
 
     fields: Mapping[str, str]
     optional: frozenset[str] = frozenset()
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
     kept: pa.Schema = field(default_factory=lambda: pa.schema([]))
     raw: bool = False
     reserved: frozenset[str] = frozenset()
@@ -47,7 +49,12 @@ class RowParser:
         self._plan = plan
         self._kept = pa.schema([(LINE, pa.large_binary())]) if plan.raw else plan.kept
         self._fitter = None if plan.raw else Fitter(plan.kept)
-        self._bulk = BulkSchema.of(plan.fields, pa.schema([]) if plan.raw else plan.kept)
+        # Arrow's parser wants one type a field, and fields that are no text may have any.
+        self._bulk = (
+            None
+            if plan.kinds
+            else BulkSchema.of(plan.fields, pa.schema([]) if plan.raw else plan.kept)
+        )
         self._suspects = () if self._bulk is None else self._bulk.suspects
         if plan.raw:
             self._suspects += tuple(sorted(plan.reserved))
@@ -56,7 +63,7 @@ class RowParser:
                 pa.field("position", pa.int64()),
                 pa.field("error", pa.string()),
                 pa.field(TEXT, pa.string()),
-                *(pa.field(FIELD + name, pa.string()) for name in plan.fields),
+                *(pa.field(FIELD + name, _type(plan.kinds.get(name))) for name in plan.fields),
                 *(item.with_name(KEPT + item.name) for item in self._kept),
             ]
         )
@@ -128,7 +135,9 @@ class RowParser:
             document = self._taken(document) or document
         if isinstance(document, BadLine):
             return self._bad(position, document, line, None)
-        fields = texts(document.value, self._plan.fields, self._plan.optional)
+        fields = field_values(
+            document.value, self._plan.fields, self._plan.optional, self._plan.kinds
+        )
         if isinstance(fields, BadLine):
             return self._bad(position, fields, line, line)
         kept = [line] if self._fitter is None else self._fitter.fit(document)
@@ -147,3 +156,7 @@ class RowParser:
             return None
         name = min(self._plan.reserved & document.value.keys())
         return BadLine(reason=f"the line already has a field {name!r}; set output.prefix")
+
+
+def _type(kind: Kind | None) -> pa.DataType:
+    return MEDIA if kind == "media" else pa.string()

@@ -1,12 +1,15 @@
 """Briefing: what workers get to know of a run, made of the plan and the manifest that stands."""
 
 from labelmill import checkpoints
+from labelmill.checkpoints import FastTokenizer
 from labelmill.config.job import LabelJob
 from labelmill.formats import ReadRequest
 from labelmill.ledger.manifest import Manifest
+from labelmill.ops import plugins
 from labelmill.plan.plan import Plan
 from labelmill.plan.recipe import OutputRecipe, Recipe, Runtime
 from labelmill.storage import open_store
+from labelmill.tasks import Task
 
 
 def make_recipe(plan: Plan, manifest: Manifest, *, threads: int, attempt: str) -> Recipe:
@@ -17,7 +20,7 @@ def make_recipe(plan: Plan, manifest: Manifest, *, threads: int, attempt: str) -
         options=plan.job.options,
         checkpoint=plan.checkpoint,
         facts=plan.facts,
-        tokenizer=checkpoints.fast_tokenizer(plan.checkpoint),
+        tokenizer=_tokenizer(plan),
         request=_request(plan, manifest),
         runtime=Runtime(
             engine=plan.resolved.engine,
@@ -32,12 +35,24 @@ def make_recipe(plan: Plan, manifest: Manifest, *, threads: int, attempt: str) -
     )
 
 
+def _tokenizer(plan: Plan) -> FastTokenizer | None:
+    """As plain data, where that is all that the task wants."""
+    task: Task = plugins.load_class("labelmill.tasks", plan.job.task)()
+    wanted = task.processor == "AutoTokenizer"
+    return checkpoints.fast_tokenizer(plan.checkpoint) if wanted else None
+
+
 def _request(plan: Plan, manifest: Manifest) -> ReadRequest:
     reading = plan.reading
     return ReadRequest(
         rule=manifest.rule,
         fields=reading.binding.columns,
         optional=reading.binding.optional,
+        kinds={
+            name: kind
+            for name, kind in reading.binding.kinds.items()
+            if name in reading.binding.columns
+        },
         kept=manifest.source_schema,
         raw=reading.raw,
         reserved=frozenset(manifest.schema.names) - frozenset(manifest.source_schema.names),

@@ -4,6 +4,7 @@ A field that the job file does not name is read from the column of its own name.
 is an error that lists what is, before anything starts.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ import pyarrow as pa
 from labelmill.config.nearness import nearest
 from labelmill.errors import ConfigError
 from labelmill.ops import json_types
+from labelmill.ops.fields import Field, Kind, parse
+from labelmill.ops.fields import flat as fields_of
 from labelmill.plan.survey import Survey, columns_of
 
 EXTRA = "extra_json"
@@ -19,32 +22,57 @@ EXTRA = "extra_json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Task field -> column, and which of the fields may be null."""
+    """Task field -> column, which of the fields may be null, and which are no text."""
 
     columns: Mapping[str, str]
     optional: frozenset[str]
+    kinds: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
 
 
-def bind(fields: Sequence[str], wanted: Mapping[str, str], schema: pa.Schema) -> Binding:
-    """Bind a task's fields ("name", or "name?" where optional) to columns that are there.
+def bind(notations: Sequence[str], wanted: Mapping[str, str], schema: pa.Schema) -> Binding:
+    """Bind a task's fields, in the notation of `ops.fields`, to columns that are there.
 
     Where no column was seen at all, in shards that are empty or hold nothing but bad rows, the
-    names are taken on trust.
+    names are taken on trust. Of alternatives one is bound: the one that the job file names, else
+    the first whose column is there.
     """
-    optional = frozenset(name.removesuffix("?") for name in fields if name.endswith("?"))
-    names = [name.removesuffix("?") for name in fields]
-    _refuse_unknown(wanted, names)
+    fields = fields_of(notations)
+    _refuse_unknown(wanted, [field.name for field in fields])
     there = list(columns_of(schema))
     columns = {}
-    for name in names:
-        column = wanted.get(name, name)
+    for notation in notations:
+        field = _chosen(notation, wanted, there)
+        column = wanted.get(field.name, field.name)
         if column in there:
-            columns[name] = column
-        elif name in wanted or name not in optional:
+            columns[field.name] = column
+        elif field.name in wanted or not field.optional:
             if there:
-                raise ConfigError(_missing(name, column, there))
-            columns[name] = column
-    return Binding(columns=columns, optional=optional)
+                raise ConfigError(_missing(field.name, column, there))
+            columns[field.name] = column
+    return binding(notations, columns)
+
+
+def binding(notations: Sequence[str], columns: Mapping[str, str]) -> Binding:
+    """The binding of fields to columns that are known already."""
+    fields = fields_of(notations)
+    return Binding(
+        columns=columns,
+        optional=frozenset(field.name for field in fields if field.optional),
+        kinds={field.name: field.kind for field in fields if field.kind != "text"},
+    )
+
+
+def _chosen(notation: str, wanted: Mapping[str, str], there: Sequence[str]) -> Field:
+    """Of alternatives, the one that is meant; raises ConfigError where several are."""
+    fields = parse(notation)
+    named = [field for field in fields if field.name in wanted]
+    if len(named) > 1:
+        raise ConfigError(
+            f"source.columns: {named[0].name!r} and {named[1].name!r} exclude each other; "
+            "name one of them"
+        )
+    present = [field for field in fields if field.name in there]
+    return (named or present or list(fields))[0]
 
 
 def kept(survey: Survey, keep: str | Sequence[str], *, jsonl: bool) -> pa.Schema:

@@ -25,7 +25,7 @@ from labelmill.plan.reading import Reading, first_reading, next_reading
 from labelmill.plan.runtime import Resolved, cut_rule, standing_choice
 from labelmill.source import Listing, list_shards, refuse_overlap
 from labelmill.storage import open_store
-from labelmill.tasks import Task
+from labelmill.tasks import Task, Work
 
 Resolver = Callable[[str, str], Resolved]  # engine and precision as wanted -> as they will be
 
@@ -59,8 +59,8 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         trust_remote_code=job.model.trust_remote_code,
         allow_pickle=job.model.allow_pickle,
     )
-    facts = checkpoints.facts(checkpoint)
     task: Task = plugins.load_class("labelmill.tasks", job.task)()
+    facts = checkpoints.facts(checkpoint, task.processor)
     added = task.schema(facts, job.options)
     if standing is None:
         reading = first_reading(job, task.fields, added, listing.shards)
@@ -74,7 +74,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         facts=facts,
         resolved=resolved,
         reading=reading,
-        manifest=_Draft(job, reading, checkpoint, resolved, added).manifest(standing),
+        manifest=_Draft(job, reading, checkpoint, resolved, added, task.work).manifest(standing),
         resumes=standing is not None,
     )
 
@@ -88,10 +88,13 @@ class _Draft:
     checkpoint: Checkpoint
     resolved: Resolved
     added: pa.Schema
+    work: Work
 
     def manifest(self, standing: Manifest | None) -> Manifest:
         """This job's manifest; what only tells of a run is taken from the one that is there."""
-        rule = cut_rule(self.job, self.resolved.device, standing.rule if standing else None)
+        rule = cut_rule(
+            self.job, self.resolved.device, self.work, standing.rule if standing else None
+        )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Manifest(
             labelmill_version=standing.labelmill_version if standing else labelmill.__version__,

@@ -15,7 +15,8 @@ from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.shards import ShardRecords
 from labelmill.ops import schemas
 from labelmill.ops.columns import output_schema
-from labelmill.plan.columns import Binding, bind, kept
+from labelmill.ops.fields import flat
+from labelmill.plan.columns import Binding, bind, binding, kept
 from labelmill.plan.survey import JSONL, Use, survey
 from labelmill.splits import Shard
 from labelmill.storage import open_store
@@ -38,7 +39,7 @@ def first_reading(
     job: LabelJob, fields: tuple[str, ...], added: pa.Schema, shards: tuple[Shard, ...]
 ) -> Reading:
     """For a new run; raises ConfigError for columns that are absent or clash with added ones."""
-    names = [name.removesuffix("?") for name in fields]
+    names = [field.name for field in flat(fields) if field.kind == "text"]
     texts = frozenset(job.source.columns.get(name, name) for name in names)
     found = survey(shards, Use(texts=texts, kept=_kept_names(job)))
     jsonl = [shard.format == JSONL for shard in shards]
@@ -59,19 +60,20 @@ def next_reading(
 ) -> Reading:
     """For a run that is there; raises InputError for a new shard that its schema cannot hold."""
     settings = standing.settings
-    names = [name.removesuffix("?") for name in fields]
+    names = [field.name for field in flat(fields)]
     bound = {name: settings.get(f"source.columns.{name}") for name in names} | dict(
         job.source.columns
     )
     raw = bool(settings["output.raw"])
     columns = {name: column for name, column in bound.items() if column is not None}
-    use = Use(texts=frozenset(columns.values()), kept=_kept_names(job))
+    texts = {field.name for field in flat(fields) if field.kind == "text"}
+    use = Use(
+        texts=frozenset(column for name, column in columns.items() if name in texts),
+        kept=_kept_names(job),
+    )
     unreadable = _refuse_misfits(job, standing, shards, use)
     return Reading(
-        binding=Binding(
-            columns=columns,
-            optional=frozenset(name[:-1] for name in fields if name.endswith("?")),
-        ),
+        binding=binding(fields, columns),
         kept=standing.source_schema,
         raw=raw,
         unreadable=unreadable,

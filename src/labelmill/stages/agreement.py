@@ -26,14 +26,7 @@ def sample(rows: int) -> npt.NDArray[np.int64]:
 def part_of(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Encoded:
     """The sequences of some rows, the rows numbered anew from 0."""
     chosen = np.flatnonzero(np.isin(encoded.rows, rows))
-    offsets = encoded.offsets
-    spans = [np.arange(offsets[i], offsets[i + 1]) for i in chosen]
-    places = np.concatenate(spans) if spans else np.zeros(0, np.int64)
-    return Encoded(
-        rows=np.searchsorted(rows, encoded.rows[chosen]).astype(np.int32),
-        lengths=encoded.lengths[chosen],
-        inputs={name: values[places] for name, values in encoded.inputs.items()},
-    )
+    return encoded.take(chosen, np.searchsorted(rows, encoded.rows[chosen]).astype(np.int32))
 
 
 def record(

@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from labelmill import engines
-from labelmill.batch import Array, Encoded, Microbatch, Outputs
-from labelmill.batching import microbatches
+from labelmill.batch import Array, Encoded, Microbatch, Outputs, Ragged
+from labelmill.batching import microbatches, outputs_in_order
 from labelmill.engines import Engine
 from labelmill.errors import EngineError, OutOfMemory
 from labelmill.ops import plugins
 from labelmill.plan.recipe import Recipe
+from labelmill.stages.processor import processor_of
+from labelmill.tasks import Task, model_class
 
 Progress = Callable[[int, int], None]  # sequences and tokens predicted so far
 
@@ -46,26 +48,26 @@ class Inference:
             left = np.flatnonzero(~collected.done)
             try:
                 for batch in self._microbatches(encoded, left):
-                    self._forward(batch, collected)
+                    self._forward(batch, collected, encoded.unit)
                     if progress is not None:
                         progress(collected.sequences, collected.tokens)
                 return collected.inferred()
             except _TooLarge as failure:
-                self._shrink(failure.batch, failure)
+                self._shrink(failure.batch, failure, encoded.unit)
 
     def _microbatches(self, encoded: Encoded, left: npt.NDArray[np.int64]) -> Iterator[Microbatch]:
         launch, pad = self._engine.launch, self._pad_token_id
         return microbatches(encoded, self.budget, pad, launch=launch, only=left)
 
-    def _forward(self, batch: Microbatch, collected: "_Collected") -> None:
+    def _forward(self, batch: Microbatch, collected: "_Collected", unit: int) -> None:
         try:
-            collected.add(batch, self._engine.forward(batch))
+            collected.add(batch, self._engine.forward(batch), unit)
         except OutOfMemory as error:
             raise _TooLarge(batch) from error
 
-    def _shrink(self, batch: Microbatch, failure: "_TooLarge") -> None:
+    def _shrink(self, batch: Microbatch, failure: "_TooLarge", unit: int) -> None:
         """Halve what the microbatch held; the new budget stays."""
-        rows, longest = batch.inputs["attention_mask"].shape
+        rows, longest = batch.shape[0], -(-batch.shape[1] // unit)
         if rows == 1:
             raise EngineError(
                 f"one sequence of {longest} tokens does not fit into the memory of "
@@ -86,27 +88,39 @@ class _Collected:
 
     def __init__(self, sequences: int) -> None:
         self.done = np.zeros(sequences, np.bool_)
-        self._outputs: dict[str, Array] = {}
+        self._pieces: list[tuple[npt.NDArray[np.int64], Outputs]] = []
         self._padded = 0
         self.sequences = 0
         self.tokens = 0
 
-    def add(self, batch: Microbatch, outputs: Outputs) -> None:
-        for name, values in outputs.items():
-            if name not in self._outputs:
-                self._outputs[name] = np.zeros((len(self.done), *values.shape[1:]), values.dtype)
-            self._outputs[name][batch.sequences] = values
+    def add(self, batch: Microbatch, outputs: Outputs, unit: int) -> None:
+        self._pieces.append((batch.sequences, outputs))
         self.done[batch.sequences] = True
-        mask = batch.inputs["attention_mask"]
-        self._padded += mask.size
-        self.sequences += len(batch.sequences)
-        self.tokens += int(mask.sum())
+        rows, longest = batch.shape
+        self._padded += rows * longest // unit
+        self.sequences += rows
+        self.tokens += int(batch.lengths.sum()) // unit
 
     def inferred(self) -> Inferred:
-        finite = np.ones(len(self.done), np.bool_)
-        for values in self._outputs.values():
-            finite &= np.isfinite(values.reshape(len(self.done), -1)).all(axis=1)
-        return Inferred(outputs=self._outputs, padded_tokens=self._padded, finite=finite)
+        outputs = outputs_in_order(self._pieces, len(self.done))
+        finite: npt.NDArray[np.bool_] = np.ones(len(self.done), np.bool_)
+        for values in outputs.values():
+            np.logical_and(finite, _finite(values), out=finite)
+        return Inferred(outputs=outputs, padded_tokens=self._padded, finite=finite)
+
+
+def _finite(values: Array | Ragged) -> npt.NDArray[np.bool_]:
+    """[sequences] every number of the output is finite."""
+    inner = values.values if isinstance(values, Ragged) else values
+    if inner.dtype.kind != "f":
+        return np.ones(len(values), np.bool_)
+    fine: npt.NDArray[np.bool_] = np.isfinite(inner.reshape(len(inner), -1)).all(axis=1)
+    if not isinstance(values, Ragged):
+        return fine
+    broken = np.concatenate([[0], np.cumsum(~fine)])
+    offsets = values.offsets
+    whole: npt.NDArray[np.bool_] = broken[offsets[1:]] == broken[offsets[:-1]]
+    return whole
 
 
 def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
@@ -116,10 +130,12 @@ def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
     would differ from the parts that are there.
     """
     runtime = recipe.runtime
+    task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
     engine = engines.load(
         runtime.engine,
         recipe.checkpoint,
-        plugins.load_class("labelmill.tasks", recipe.task).auto_class,
+        model_class(task, recipe.facts, recipe.options),
+        task.readout(processor_of(recipe), recipe.facts, recipe.options),
         precision=precision or runtime.precision,
         device=runtime.device,
         threads=runtime.threads,

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from labelmill.batch import Encoded
+from labelmill.batch import Array, Encoded
 from labelmill.splits import Break, Rows, Split
 
 _CELLS = ("rows", "encoded", "labels")
@@ -105,31 +105,78 @@ class Parcel:
 
 
 def encoded_table(encoded: Encoded) -> pa.Table:
-    """Ragged columns, one list a sequence; ids are uint16 where all of them fit."""
+    """One row a sequence: ragged columns as lists, those of one shape as fixed-size lists.
+
+    Ids are uint16 where all of them fit. Errors stay behind: they are the head's.
+    """
     offsets = pa.array(encoded.offsets, pa.int64())
     columns: dict[str, pa.Array] = {"rows": pa.array(encoded.rows, pa.int32())}
     columns["lengths"] = pa.array(encoded.lengths, pa.int32())
-    for name, values in encoded.inputs.items():
-        small = len(values) == 0 or (values.min() >= 0 and values.max() < 2**16)
-        flat = pa.array(values.astype(np.uint16 if small else np.int32))
-        columns[f"input:{name}"] = pa.LargeListArray.from_arrays(offsets, flat)
-    return pa.table(columns)
+    for prefix, ragged in ((_INPUT, encoded.inputs), (_MARK, encoded.marks)):
+        for name, values in ragged.items():
+            flat = pa.array(_narrow(values))
+            columns[prefix + name] = pa.LargeListArray.from_arrays(offsets, flat)
+    fields = [pa.field(name, column.type) for name, column in columns.items()]
+    for name, values in encoded.fixed.items():
+        columns[_FIXED + name] = pa.FixedSizeListArray.from_arrays(
+            pa.array(values.reshape(-1)), int(np.prod(values.shape[1:]))
+        )
+        shape = {"shape": json.dumps(values.shape[1:])}
+        fields.append(pa.field(_FIXED + name, columns[_FIXED + name].type, metadata=shape))
+    how = {"unit": str(encoded.unit), "uneven": json.dumps(encoded.uneven)}
+    return pa.table(list(columns.values()), schema=pa.schema(fields, metadata=how))
+
+
+_INPUT, _MARK, _FIXED = "input:", "mark:", "fixed:"
+
+
+def _narrow(values: Array) -> Array:
+    """Integers as uint16 where all fit."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    small = len(values) == 0 or (values.min() >= 0 and values.max() < 2**16)
+    return values.astype(np.uint16 if small else np.int32)
 
 
 def _encoded(table: pa.Table) -> Encoded:
-    names = [name for name in table.column_names if name.startswith("input:")]
+    how = table.schema.metadata
     return Encoded(
-        rows=_numpy(table["rows"]),
-        lengths=_numpy(table["lengths"]),
-        inputs={name.removeprefix("input:"): _numpy(_flat(table[name])) for name in names},
+        rows=_integers(table["rows"]),
+        lengths=_integers(table["lengths"]),
+        inputs={name: _ragged(column) for name, column in _family(table, _INPUT)},
+        marks={name: _integers(_flat(column)) for name, column in _family(table, _MARK)},
+        fixed={name: _shaped(table, name) for name, _ in _family(table, _FIXED)},
+        unit=int(how[b"unit"]),
+        uneven=bool(json.loads(how[b"uneven"])),
     )
+
+
+def _family(table: pa.Table, prefix: str) -> list[tuple[str, pa.ChunkedArray]]:
+    names = [name for name in table.column_names if name.startswith(prefix)]
+    return [(name.removeprefix(prefix), table[name]) for name in names]
+
+
+def _ragged(column: pa.ChunkedArray) -> Array:
+    flat = _flat(column)
+    if pa.types.is_floating(flat.type):
+        floats: Array = flat.to_numpy()
+        return floats
+    return _integers(flat)
+
+
+def _shaped(table: pa.Table, name: str) -> Array:
+    """[sequences, ...] as the column was laid out; copies nothing."""
+    field = table.schema.field(_FIXED + name)
+    shape = json.loads(field.metadata[b"shape"])
+    values: Array = _flat(table[_FIXED + name]).to_numpy()
+    return values.reshape(len(table), *shape)
 
 
 def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
 
 
-def _numpy(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int32]]:
+def _integers(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int32]]:
     values: np.ndarray[Any, np.dtype[np.int32]] = column.to_numpy().astype(np.int32, copy=False)
     return values
 

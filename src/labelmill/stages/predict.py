@@ -20,8 +20,9 @@ from labelmill.stages import agreement
 from labelmill.stages.board import Notices, Past
 from labelmill.stages.inference import Inferred, open_inference
 from labelmill.stages.parcel import Parcel
+from labelmill.stages.processor import processor_of
 from labelmill.stages.quarantine import Quarantine, without
-from labelmill.tasks import Task
+from labelmill.tasks import Fields, Task
 
 NOT_FINITE = "the model's output is not a finite number"
 TRIES = 2  # a replica may die twice over a split before the split is suspect
@@ -51,7 +52,7 @@ class Replica:
         done = self._inference.run(encoded, self._poster(split))
         parcel = self._labelled(parcel, encoded, done, lethal)
         if past.check:
-            parcel = parcel.with_head(agreement=self._check(encoded, parcel.labels()))
+            parcel = parcel.with_head(agreement=self._check(encoded, parcel))
         self._board.end(split, checked=parcel.head.agreement is not None)
         return parcel.took("predict", time.perf_counter() - started)
 
@@ -72,39 +73,43 @@ class Replica:
     def _labelled(
         self, parcel: Parcel, encoded: Encoded, done: Inferred, lethal: Mapping[int, str]
     ) -> Parcel:
+        labels = self._decode(encoded, done, _fields(parcel))
         good = np.flatnonzero(parcel.rows().good.to_numpy())
-        labels = self._decode(encoded, done, len(good))
         errors = dict(lethal)
         errors |= {int(row): NOT_FINITE for row in np.unique(encoded.rows[~done.finite])}
+        found = {int(good[row]): reason for row, reason in errors.items()}
         return (
             parcel.with_cell("encoded", None)
             .with_cell("labels", labels)
             .with_head(
-                errors={int(good[row]): reason for row, reason in errors.items()},
-                tokens=int(encoded.lengths.sum()),
+                errors={**parcel.head.errors, **found},
+                tokens=int(encoded.lengths.sum()) // encoded.unit,
                 padded_tokens=done.padded_tokens,
                 replica=self._self_description(),
             )
         )
 
-    def _decode(self, encoded: Encoded, done: Inferred, rows: int) -> pa.Table:
+    def _decode(self, encoded: Encoded, done: Inferred, fields: Fields) -> pa.Table:
         recipe = self._recipe
         if not len(encoded):
-            return task_schema(recipe).empty_table() if not rows else _nulls(recipe, rows)
-        return self._task.decode(done.outputs, encoded, rows, recipe.facts, recipe.options)
+            return _nulls(recipe, len(next(iter(fields.values()))))
+        return self._task.decode(
+            done.outputs, encoded, fields, processor_of(recipe), recipe.facts, recipe.options
+        )
 
-    def _check(self, encoded: Encoded, labels: pa.Table) -> Mapping[str, float] | None:
+    def _check(self, encoded: Encoded, parcel: Parcel) -> Mapping[str, float] | None:
         """Compare a sample with float32; raises EngineError below the job's min_agreement."""
         runtime = self._recipe.runtime
-        if runtime.precision == "float32" or not len(encoded):
+        if runtime.precision == "float32" or not len(encoded) or not self._task.checked:
             return None
+        labels = parcel.labels()
         rows = agreement.sample(labels.num_rows)
-        some = agreement.part_of(encoded, rows)
+        some, chosen = agreement.part_of(encoded, rows), pa.array(rows)
         exact = open_inference(self._recipe, precision="float32").run(some)
-        reference = self._decode(some, exact, len(rows))
-        ours = labels.take(pa.array(rows))
-        agrees = self._task.agrees(ours, reference)
-        found = agreement.record(agrees, ours, reference)
+        fields = {name: column.take(chosen) for name, column in _fields(parcel).items()}
+        reference = self._decode(some, exact, fields)
+        ours = labels.take(chosen)
+        found = agreement.record(self._task.agrees(ours, reference), ours, reference)
         agreement.enforce(found, runtime.min_agreement, runtime.precision)
         return found
 
@@ -119,6 +124,12 @@ class Replica:
 
     def _poster(self, split: str) -> "_Poster":
         return _Poster(self._board, split)
+
+
+def _fields(parcel: Parcel) -> Fields:
+    """The task's fields of the rows that were good when they were tokenized."""
+    rows = parcel.rows()
+    return {name: column.filter(rows.good) for name, column in rows.fields.items()}
 
 
 class _Poster:

@@ -89,9 +89,8 @@ def without(encoded: Encoded, rows: Mapping[int, str]) -> Encoded:
     """The encoded rows but for some; those that stay keep their numbers."""
     if not rows:
         return encoded
-    keep = ~np.isin(encoded.rows, list(rows))
-    part = part_of(encoded, np.unique(encoded.rows[keep]).astype(np.int64))
-    return Encoded(rows=encoded.rows[keep], lengths=part.lengths, inputs=part.inputs)
+    kept = np.flatnonzero(~np.isin(encoded.rows, list(rows)))
+    return encoded.take(kept, encoded.rows[kept])
 
 
 class _Child:

@@ -21,6 +21,7 @@ from labelmill.plan.recipe import Recipe
 from labelmill.source import recheck
 from labelmill.splits import Shard, Split
 from labelmill.stages.board import Notices
+from labelmill.stages.media import located
 from labelmill.stages.parcel import Head, Parcel
 
 
@@ -43,7 +44,8 @@ def read(work: ReadWork, recipe: Recipe, board: Notices) -> Iterator[Parcel]:
             return
         if piece.breaks and recipe.output.on_bad_shard == "fail":
             raise ShardRefused(_damage(work.shard, piece))
-        yield _parcel(piece, work).took("read", time.perf_counter() - started)
+        rows = located(piece.rows, request.kinds, work.shard.url)
+        yield _parcel(replace(piece, rows=rows), work).took("read", time.perf_counter() - started)
         started = time.perf_counter()
 
 

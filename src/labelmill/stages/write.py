@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelmill.errors import RowRefused
-from labelmill.formats import Format
+from labelmill.formats import PartFormat
 from labelmill.ledger.commit import commit
 from labelmill.ledger.receipt import Receipt, part_name
 from labelmill.ops import plugins
@@ -35,7 +35,7 @@ def write(parcel: Parcel, recipe: Recipe) -> Receipt | None:
     if rejects and recipe.output.on_bad_row == "fail":
         raise RowRefused(_complaint(parcel.head, rejects[0]))
     composed = compose(rows, parcel, recipe)
-    module: Format = plugins.load("labelmill.formats", recipe.output.format)
+    module: PartFormat = plugins.load("labelmill.formats", recipe.output.format)
     data = module.write(composed.table, recipe.output.provenance, composed.line)
     receipt = _receipt(
         parcel.took("write", time.perf_counter() - started), recipe, rejects, len(rows)

@@ -9,7 +9,7 @@ Every failure of a disk or network is a StorageError that names the file; a miss
 
 from labelmill.storage.opening import canonical, open_file, open_store
 from labelmill.storage.store import Entry, FileMissing, Kind, Store
-from labelmill.storage.urls import absolute, is_local, join, split_url
+from labelmill.storage.urls import absolute, is_absolute, is_local, join, split_url
 
 __all__ = [
     "Entry",
@@ -18,6 +18,7 @@ __all__ = [
     "Store",
     "absolute",
     "canonical",
+    "is_absolute",
     "is_local",
     "join",
     "open_file",

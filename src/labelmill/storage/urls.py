@@ -35,6 +35,11 @@ def absolute(place: str) -> str:
     return os.path.abspath(Path(place).expanduser())  # noqa: PTH100
 
 
+def is_absolute(place: str) -> bool:
+    """Whether the place means the same wherever one stands: a URL, or a path from the root."""
+    return _URL.fullmatch(place) is not None or os.path.isabs(place)  # noqa: PTH117
+
+
 def split_url(url: str) -> tuple[str, str]:
     """Parent and name of an absolute place; the name is '' where there is no parent to be in."""
     match = _URL.fullmatch(url)

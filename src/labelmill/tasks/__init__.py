@@ -6,7 +6,7 @@ speaks Arrow columns and numpy; it knows no tensor, no file and no Ray.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,12 @@ import pyarrow as pa
 
 from labelmill.batch import Encoded, ModelFacts, Outputs
 from labelmill.config.section import Section
+from labelmill.readouts import Readout
+
+# What is bound to columns by source.columns, and how each comes to `encode`, see `ops.fields`.
+Fields = Mapping[str, pa.ChunkedArray]
+# How much work a row is, which decides how large a split is where the job says auto.
+Work = Literal["scoring", "generating", "media"]
 
 
 class Task(Protocol):
@@ -21,25 +27,41 @@ class Task(Protocol):
 
     name: ClassVar[str]  # as Hugging Face writes it, e.g. "text-classification"
     auto_class: ClassVar[str]  # of transformers, e.g. "AutoModelForSequenceClassification"
-    fields: ClassVar[
-        tuple[str, ...]
-    ]  # bound to columns by source.columns; "?" ends the name of an optional one
+    # Of transformers: AutoTokenizer, AutoImageProcessor, AutoFeatureExtractor or AutoProcessor.
+    processor: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]]  # in the notation of `ops.fields`
+    work: ClassVar[Work]
     metrics: ClassVar[tuple[str, ...]]  # computed by `evaluate`
+    # Whether reduced precision is compared with float32 by `agrees`. Not for what a model writes:
+    # texts part ways at the first near tie, and both are good.
+    checked: ClassVar[bool]
     Options: ClassVar[type[Section]]  # the job file's `options`
 
-    def encode(
-        self, fields: Mapping[str, pa.ChunkedArray], processor: Any, facts: ModelFacts, options: Any
-    ) -> Encoded:
+    def encode(self, fields: Fields, processor: Any, facts: ModelFacts, options: Any) -> Encoded:
         """Model inputs of good rows: required fields are never null, optional ones may be absent.
 
-        Raises ConfigError where the options do not fit the model.
+        A row that cannot be encoded goes into `errors`. Raises ConfigError where the options do not
+        fit the model.
         """
         ...
 
+    def readout(self, processor: Any, facts: ModelFacts, options: Any) -> Readout:
+        """What the engine is to bring back for `decode`."""
+        ...
+
     def decode(
-        self, outputs: Outputs, encoded: Encoded, rows: int, facts: ModelFacts, options: Any
+        self,
+        outputs: Outputs,
+        encoded: Encoded,
+        fields: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: Any,
     ) -> pa.Table:
-        """The columns of `schema`, with exactly `rows` rows; null where a row had no sequence."""
+        """The columns of `schema`, one row for each of `fields`; null where it had no sequence.
+
+        `fields` are those that `encode` got, without media.
+        """
         ...
 
     def schema(self, facts: ModelFacts, options: Any) -> pa.Schema:
@@ -52,3 +74,13 @@ class Task(Protocol):
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """[rows] whether two decoded tables say the same, small differences of scores aside."""
         ...
+
+
+def model_class(task: Task, facts: ModelFacts, options: Any) -> str:
+    """The class of transformers for this checkpoint: what the task's `model_class` says, if any.
+
+    Most tasks have one `auto_class`; a task of several families (speech: CTC or Whisper) has the
+    method `model_class(facts, options)` besides.
+    """
+    chosen = getattr(task, "model_class", None)
+    return task.auto_class if chosen is None else str(chosen(facts, options))

@@ -6,17 +6,20 @@ does not share with the one before it.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from labelmill.batch import Encoded, ModelFacts, Outputs
+from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
-from labelmill.errors import ConfigError
+from labelmill.config.values import Share, Text, Texts
 from labelmill.ops import labels, tokens, windows
+from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
+from labelmill.readouts import Logits
+from labelmill.tasks import Fields, Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,9 +42,19 @@ class TextClassificationOptions(Section):
     scores: Literal["best", "all"] | Annotated[int, Field(ge=1)] = Field(
         default="best", description="Also list the scores of all labels, or of the k best."
     )
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=labels.THRESHOLD,
-        description="Lowest score of a label that is given, where several may be.",
+    threshold: Share | Mapping[Text, Share] = Field(
+        default=THRESHOLD,
+        description="Lowest score of a label that is given, where several may be; or a mapping of "
+        "labels to theirs.",
+    )
+    labels: Texts | None = Field(
+        default=None,
+        description="Names of the model's labels in the order of their ids; null: its own.",
+    )
+    problem_type: ProblemType | None = Field(
+        default=None,
+        description="Whether labels exclude each other, do not, or are numbers; null: as the "
+        "model's config.json says, else by the number of labels.",
     )
 
     @model_validator(mode="after")
@@ -56,13 +69,16 @@ class TextClassification:
 
     name: ClassVar[str] = "text-classification"
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text", "text_pair?")
+    work: ClassVar[Work] = "scoring"
+    checked: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
     Options: ClassVar[type[Section]] = TextClassificationOptions
 
     def encode(
         self,
-        fields: Mapping[str, pa.ChunkedArray],
+        fields: Fields,
         processor: "PreTrainedTokenizerBase",
         facts: ModelFacts,
         options: TextClassificationOptions,
@@ -70,52 +86,54 @@ class TextClassification:
         """See Task."""
         pairs = fields["text_pair"].to_pylist() if "text_pair" in fields else None
         texts = tokens.pair_up(fields["text"].to_pylist(), pairs)
-        length = _max_length(facts, options)
+        length = tokens.length_limit(facts, options.max_length)
         if options.long_text == "window" and length is not None:
             return tokens.windowed(texts, processor, length, _stride(facts, options))
         return tokens.truncated(texts, processor, length)
+
+    def readout(
+        self, processor: Any, facts: ModelFacts, options: TextClassificationOptions
+    ) -> Logits:
+        """See Task."""
+        del processor, facts, options
+        return Logits()
 
     def decode(
         self,
         outputs: Outputs,
         encoded: Encoded,
-        rows: int,
+        fields: Fields,
+        processor: Any,
         facts: ModelFacts,
         options: TextClassificationOptions,
     ) -> pa.Table:
         """See Task; raises ModelError where the model gives more or fewer scores than labels."""
+        del processor
+        rows = len(fields["text"])
         if not len(encoded):
             schema = self.schema(facts, options)
             return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
-        given = labels.activated(outputs["logits"], facts)
+        told = labels.told(facts, options.labels, options.problem_type)
+        given = labels.activated(dense(outputs, "logits"), told)
         own = windows.own_tokens(encoded, _stride(facts, options))
         present, means = windows.row_means(given, encoded, own)
-        table = labels.columns(means, facts, options.scores, options.threshold)
+        table = labels.columns(means, told, options.scores, options.threshold)
         return labels.stretched(table, present, rows)
 
     def schema(self, facts: ModelFacts, options: TextClassificationOptions) -> pa.Schema:
         """See Task; raises ConfigError for options that do nothing with this model."""
-        labels.refuse_idle(facts, options.scores, options.threshold)
-        _max_length(facts, options)
-        return labels.schema(facts, options.scores)
+        told = labels.told(facts, options.labels, options.problem_type)
+        labels.refuse_idle(told, options.scores, options.threshold)
+        tokens.length_limit(facts, options.max_length)
+        return labels.schema(told, options.scores)
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""
         return labels.agree(ours, reference)
 
 
-def _max_length(facts: ModelFacts, options: TextClassificationOptions) -> int | None:
-    wanted = options.max_length
-    if wanted is not None and facts.positions is not None and wanted > facts.positions:
-        raise ConfigError(
-            f"options.max_length: {wanted} tokens are more than this model takes "
-            f"({facts.positions}); lower it; options.long_text 'window' uses the rest of a text too"
-        )
-    return facts.max_length if wanted is None else wanted
-
-
 def _stride(facts: ModelFacts, options: TextClassificationOptions) -> int:
     if options.long_text == "truncate":
         return 0
-    length = _max_length(facts, options)
+    length = tokens.length_limit(facts, options.max_length)
     return (length or 0) // 4 if options.stride is None else options.stride

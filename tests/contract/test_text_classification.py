@@ -1,4 +1,4 @@
-"""What every task promises, on tiny models of every kind: it equals the model, row by row."""
+"""text-classification on tiny models of every kind: it equals the model, row by row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,6 @@ import torch
 import transformers
 
 from labelmill.errors import ConfigError, ModelError
-from labelmill.ops import plugins
 from labelmill.tasks.text_classification import TextClassification
 from labelmill.tasks.text_classification import TextClassificationOptions as Options
 from tests.support.labelling import columns, label, opened
@@ -80,11 +79,6 @@ def assert_best_label_equals_plain(table: pa.Table, logits: list[Any]) -> None:
         scores = softmax(expected)
         assert row["score"] == pytest.approx(scores.max(), abs=1e-5)
         assert scores[LABELS.index(row["label"])] == pytest.approx(scores.max(), abs=1e-5)
-
-
-def test_tasks_discovered_are_all_in_this_suite():
-    assert set(plugins.modules("labelmill.tasks")) == {"text-classification"}
-    assert plugins.load_class("labelmill.tasks", "text-classification") is TextClassification
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -357,7 +351,14 @@ def test_decode_another_number_of_logits_than_labels_is_refused(tiny):
     facts, processor, _ = opened(tiny(), TASK.auto_class)
     encoded = TASK.encode(columns({"text": ["a"]}), processor, facts, Options())
     with pytest.raises(ModelError, match="expected 3"):
-        TASK.decode({"logits": np.zeros((1, 2), np.float32)}, encoded, 1, facts, Options())
+        TASK.decode(
+            {"logits": np.zeros((1, 2), np.float32)},
+            encoded,
+            columns({"text": ["a"]}),
+            processor,
+            facts,
+            Options(),
+        )
 
 
 # Agreement

@@ -1,0 +1,53 @@
+"""pytorch: any model that transformers can load, through PyTorch, on CPU or CUDA.
+
+Weights and sums are in the engine's precision, outputs leave it in float32. A checkpoint that lacks
+a weight of the task's model is refused: transformers would fill in random numbers and warn. One
+module a readout says how it is got.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from labelmill.checkpoints import Checkpoint, localize
+from labelmill.readouts import Embedding, Readout
+
+if TYPE_CHECKING:
+    from labelmill.engines.pytorch.engine import PyTorchEngine
+
+
+def best_device() -> str:
+    """CUDA where there is a device, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def best_precision(device: str) -> str:
+    """Half precision only where the device computes in it; never float16 where bf16 is."""
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bfloat16" if native else "float16"
+    able = torch.cpu.get_capabilities()
+    native = any(able.get(feature, False) for feature in ("avx512_bf16", "amx_bf16"))
+    return "bfloat16" if native else "float32"
+
+
+def load(
+    checkpoint: Checkpoint,
+    auto_class: str,
+    readout: Readout,
+    *,
+    precision: str,
+    device: str,
+    threads: int,
+) -> "PyTorchEngine":
+    """See EngineModule. `threads` is set for the whole process: one engine a process."""
+    # Not above: two seconds of imports that who only asks for the best device can do without.
+    from labelmill.engines.pytorch.embedding import spare_weights  # noqa: PLC0415
+    from labelmill.engines.pytorch.engine import PyTorchEngine  # noqa: PLC0415
+    from labelmill.engines.pytorch.loading import load_model  # noqa: PLC0415
+
+    torch.set_num_threads(threads)
+    local = localize(checkpoint)
+    spare = spare_weights(readout) if isinstance(readout, Embedding) else ()
+    module = load_model(local, auto_class, getattr(torch, precision), spare=spare)
+    return PyTorchEngine(module, readout, local, precision=precision, device=device)

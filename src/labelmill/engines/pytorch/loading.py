@@ -1,0 +1,77 @@
+"""Loading: the weights of a checkpoint as a model of transformers, or the reason why not."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from labelmill.checkpoints import Checkpoint, processor
+from labelmill.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+_WITHOUT_HEAD = ("AutoModel", "AutoModelForTextEncoding")  # any checkpoint has what they need
+
+
+def load_model(
+    checkpoint: Checkpoint, auto_class: str, dtype: torch.dtype, *, spare: tuple[str, ...] = ()
+) -> "PreTrainedModel":
+    """The model in evaluation mode, on the CPU; raises ModelError where it does not fit.
+
+    `spare` are beginnings of names of weights that nobody will use, so that they may be missing.
+    """
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model: PreTrainedModel
+        model, report = getattr(transformers, auto_class).from_pretrained(
+            checkpoint.path,
+            dtype=dtype,
+            trust_remote_code=checkpoint.trust_remote_code,
+            use_safetensors=not checkpoint.allow_pickle or None,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise ModelError(
+            f"model {checkpoint.source!r} cannot be loaded as {auto_class}: {error}"
+        ) from error
+    if auto_class not in _WITHOUT_HEAD:
+        _refuse_other_task(model, checkpoint.source, auto_class)
+    _refuse_random_weights(report, checkpoint.source, auto_class, spare)
+    _complete_padding(model, checkpoint)
+    return model
+
+
+def _refuse_other_task(model: "PreTrainedModel", source: str, auto_class: str) -> None:
+    """Heads of other tasks may have weights of the same names; the config knows better."""
+    head = auto_class.removeprefix("AutoModel")
+    known = [name for name in model.config.architectures or () if "For" in name]
+    if known and not any(name.endswith(head) or name == type(model).__name__ for name in known):
+        raise ModelError(
+            f"model {source!r} is a {known[0]!r}, expected one with a head {head!r} for this task; "
+            "choose a model fine-tuned for the task"
+        )
+
+
+def _refuse_random_weights(
+    report: Any, source: str, auto_class: str, spare: tuple[str, ...]
+) -> None:
+    missing = sorted(report["missing_keys"]) + sorted(key[0] for key in report["mismatched_keys"])
+    missing = [name for name in missing if not name.startswith(spare)]
+    if missing:
+        raise ModelError(
+            f"model {source!r} has no weights for {', '.join(map(repr, missing[:3]))} "
+            f"({len(missing)} in all), which {auto_class} needs; its labels would be random; "
+            "choose a fine-tuned model"
+        )
+
+
+def _complete_padding(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
+    """Decoders find each row's last token by the padding id, and refuse several rows without."""
+    config = model.config.get_text_config()
+    takes_tokens = getattr(config, "vocab_size", None) is not None
+    if takes_tokens and getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = processor(checkpoint).pad_token_id
