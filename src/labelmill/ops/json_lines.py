@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from labelmill.ops.decompression import Stream
+from labelmill.ops.pieces import Piece, PieceReader
 
 MAX_LINE = 256 << 20  # bytes with the newline; a longer line is never held
 HEAD = 4096  # bytes kept of a line that is too long, to show
@@ -20,7 +22,7 @@ _CODES = np.frombuffer(BLANKS, np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lines:
+class Lines(Piece):
     """Lines one after another. All arrays are [lines]."""
 
     start: int  # offset of data[0]
@@ -30,10 +32,8 @@ class Lines:
     filled: npt.NDArray[np.bool_]  # false where a line is blank
     too_long: bool = False  # the one line here is longer than may be held
 
-    def __len__(self) -> int:
-        return len(self.stops)
-
-    def __getitem__(self, part: slice) -> "Lines":
+    @override
+    def __getitem__(self, part: slice, /) -> "Lines":
         """A run of these lines."""
         first, last, _ = part.indices(len(self))
         if self.too_long or (first, last) == (0, len(self)):
@@ -47,12 +47,6 @@ class Lines:
             stops=self.stops[part],
             filled=self.filled[part],
         )
-
-    def fitting(self, rows: int, stop: int) -> int:
-        """How many lines, from the first on, hold at most `rows` rows and end by offset `stop`."""
-        by_stop = np.searchsorted(self.stops, stop, side="right")
-        by_rows = np.searchsorted(np.cumsum(self.filled), rows, side="right")
-        return int(min(by_stop, by_rows))
 
     def bounds(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Where in `data` the text of each line that is not blank begins and ends.
@@ -73,46 +67,14 @@ class Lines:
         ]
 
 
-class LineReader:
-    """The lines of a stream, looked at before they are taken.
-
-    `offset` is where the next line begins; once `peek` gives None, it is the end of the last line.
-    """
+class LineReader(PieceReader[Lines]):
+    """The lines of a stream, looked at before they are taken."""
 
     def __init__(self, stream: Stream, max_line: int = MAX_LINE) -> None:
-        self._stream, self._max = stream, max_line
-        self._pending = b""  # read from the stream, not cut into lines yet
-        self._ready: Lines | None = None
-        self.offset = 0
+        super().__init__(stream)
+        self._max = max_line
 
-    def peek(self) -> Lines | None:
-        """Some of the next lines, at least one; None at the end."""
-        if self._ready is None:
-            self._ready = self._cut()
-        return self._ready
-
-    def take(self, count: int) -> Lines:
-        """The first `count` of the lines that `peek` shows."""
-        lines = self.peek()
-        if lines is None:
-            raise EOFError("no more lines")
-        taken, rest = lines[:count], lines[count:]
-        self._ready = rest if count < len(lines) else None
-        self.offset = int(taken.stops[-1])
-        return taken
-
-    def skip_to(self, offset: int) -> None:
-        """Go on at `offset`, where a line begins."""
-        if offset == self.offset:
-            return
-        if self._ready is not None and offset < int(self._ready.stops[-1]):
-            self.take(int(np.searchsorted(self._ready.stops, offset, side="right")))
-            return
-        count = offset - (self.offset if self._ready is None else int(self._ready.stops[-1]))
-        self._stream.skip(max(count - len(self._pending), 0))
-        self._pending = self._pending[count:]
-        self._ready, self.offset = None, offset
-
+    @override
     def _cut(self) -> Lines | None:
         parts, size = [], 0
         while piece := self._next_piece():

@@ -1,35 +1,37 @@
-"""Splits of a shard of lines: cut front to back, as a function of its content and the rule alone.
+"""Splits of a shard of text: cut front to back, as a function of its content and the rule alone.
 
-A split ends before the line that would bring it over either bound of the rule, and has at least one
-line. Blank lines are no rows, but their bytes count. What is done already does not move a cut.
+A split ends before the unit (a line, a record) that would bring it over either bound of the rule,
+and has at least one. Blank units are no rows, but their bytes count. What is done already does not
+move a cut.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from labelmill.ops.json_lines import LineReader, Lines
+from labelmill.ops.pieces import P, PieceReader
 from labelmill.splits import CutRule, Split
 
 T = TypeVar("T")
 
 
 def cut(
-    reader: LineReader,
+    reader: PieceReader[P],
     shard: str,
     rule: CutRule,
     done: Mapping[int, Split],
-    parse: Callable[[Lines], T],
+    parse: Callable[[P], T],
 ) -> Iterator[tuple[Split, list[T]]]:
-    """Every split of `shard` that is not in `done`, with what `parse` made of its lines.
+    """Every split of `shard` that is not in `done`, with what `parse` made of its units.
 
-    A split is given once it is known whether another line follows. A shard without lines is one
-    empty split.
+    A split is given once it is known whether another unit follows. A shard without units is one
+    empty split. What was taken from `reader` already belongs to the first split.
     """
     place = _next_place(done, 0, 0)
     while place is not None:
         index, start = place
-        reader.skip_to(start)
-        parts = [parse(lines) for lines in _fill(reader, rule, start)]
+        if start:
+            reader.skip_to(start)
+        parts = [parse(piece) for piece in _fill(reader, rule, start)]
         last = reader.peek() is None
         yield Split(shard=shard, index=index, start=start, stop=reader.offset, last=last), parts
         place = None if last else _next_place(done, index + 1, reader.offset)
@@ -44,11 +46,11 @@ def _next_place(done: Mapping[int, Split], index: int, start: int) -> tuple[int,
     return index, start
 
 
-def _fill(reader: LineReader, rule: CutRule, start: int) -> Iterator[Lines]:
-    rows, stop = 0, start + rule.split_bytes
-    while (lines := reader.peek()) is not None:
-        count = lines.fitting(rule.split_rows - rows, stop)
-        if count == 0 and reader.offset > start:
+def _fill(reader: PieceReader[P], rule: CutRule, start: int) -> Iterator[P]:
+    rows, stop, begin = 0, start + rule.split_bytes, reader.offset
+    while (piece := reader.peek()) is not None:
+        count = piece.fitting(rule.split_rows - rows, stop)
+        if count == 0 and reader.offset > begin:
             return
         taken = reader.take(max(count, 1))
         rows += int(taken.filled.sum())
