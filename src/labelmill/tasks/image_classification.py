@@ -1,0 +1,93 @@
+"""image-classification: labels with scores, or a number, for each image.
+
+What the logits mean is said in `ops.labels`, what an image may be in `ops.images`. An image that
+cannot be decoded, or is larger than `max_pixels`, is an error of its row.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+
+from labelmill.batch import Encoded, ModelFacts, Outputs
+from labelmill.config.section import Section
+from labelmill.ops import images, labels, pixels
+from labelmill.readouts import Logits
+from labelmill.tasks import Fields, Work
+
+
+class ImageClassificationOptions(Section):
+    """Options of image-classification."""
+
+    scores: Literal["best", "all"] | Annotated[int, Field(ge=1)] = Field(
+        default="best", description="Also list the scores of all labels, or of the k best."
+    )
+    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=labels.THRESHOLD,
+        description="Lowest score of a label that is given, where several may be.",
+    )
+    max_pixels: Annotated[int, Field(ge=1)] = Field(
+        default=images.MAX_PIXELS,
+        description="Width times height beyond which an image is rejected, not decoded.",
+    )
+
+
+class ImageClassification:
+    """See the module."""
+
+    name: ClassVar[str] = "image-classification"
+    auto_class: ClassVar[str] = "AutoModelForImageClassification"
+    processor: ClassVar[str] = "AutoImageProcessor"
+    fields: ClassVar[tuple[str, ...]] = ("image:media",)
+    work: ClassVar[Work] = "media"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
+    checked: ClassVar[bool] = True
+    Options: ClassVar[type[Section]] = ImageClassificationOptions
+
+    def encode(
+        self,
+        fields: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: ImageClassificationOptions,
+    ) -> Encoded:
+        """See Task and `ops.pixels.encoded`."""
+        del facts
+        return pixels.encoded(fields["image"], processor, options.max_pixels)
+
+    def readout(
+        self, processor: Any, facts: ModelFacts, options: ImageClassificationOptions
+    ) -> Logits:
+        """See Task."""
+        del processor, facts, options
+        return Logits()
+
+    def decode(
+        self,
+        outputs: Outputs,
+        encoded: Encoded,
+        fields: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: ImageClassificationOptions,
+    ) -> pa.Table:
+        """See Task; raises ModelError where the model gives more or fewer scores than labels."""
+        del processor
+        rows = len(fields["image"])
+        if not len(encoded):
+            schema = self.schema(facts, options)
+            return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+        given = labels.activated(outputs["logits"], facts)
+        table = labels.columns(given, facts, options.scores, options.threshold)
+        return labels.stretched(table, encoded.rows, rows)
+
+    def schema(self, facts: ModelFacts, options: ImageClassificationOptions) -> pa.Schema:
+        """See Task; raises ConfigError for options that do nothing with this model."""
+        labels.refuse_idle(facts, options.scores, options.threshold)
+        return labels.schema(facts, options.scores)
+
+    def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
+        """See `ops.labels.agree`."""
+        return labels.agree(ours, reference)
