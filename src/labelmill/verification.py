@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labelmill.errors import CorruptRun, InputError
-from labelmill.formats import Format
+from labelmill.formats import Format, PartFormat
 from labelmill.ledger import bulk
 from labelmill.ledger.coverage import ShardCoverage
 from labelmill.ledger.manifest import Manifest, read_manifest
@@ -92,7 +92,7 @@ class _Verifier:
     def __init__(self, store: Store, progress: Progress | None) -> None:
         self._store = store
         self._manifest: Manifest = read_manifest(store)
-        self._format: Format = plugins.load("labelmill.formats", self._manifest.part_format)
+        self._format: PartFormat = plugins.load("labelmill.formats", self._manifest.part_format)
         self._progress = progress
         self._state = State(store)
         self._problems: list[Problem] = []
