@@ -28,7 +28,7 @@ def dense_layer(
         weights = _weights(place, allow_pickle=checkpoint.allow_pickle)
         layer.load_state_dict({name.removeprefix("linear."): weights[name] for name in weights})
         activation = _activation(settings.get("activation_function", "torch.nn.Tanh"))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"model {checkpoint.source!r}: its dense layer in {str(place)!r} cannot be loaded: "
             f"{error}"
