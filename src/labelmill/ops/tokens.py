@@ -28,15 +28,19 @@ _BATCH_ROWS = 1024
 _BATCH_CHARACTERS = 1_000_000
 
 
-def length_limit(facts: ModelFacts, wanted: int | None) -> int | None:
+def length_limit(
+    facts: ModelFacts,
+    wanted: int | None,
+    advice: str = "options.long_text 'window' uses the rest of a text too",
+) -> int | None:
     """Tokens of a sequence at most, where options.max_length says `wanted`; None: any number.
 
-    Raises ConfigError where the model breaks at such a length.
+    Raises ConfigError, which ends in `advice`, where the model breaks at such a length.
     """
     if wanted is not None and facts.positions is not None and wanted > facts.positions:
         raise ConfigError(
             f"options.max_length: {wanted} tokens are more than this model takes "
-            f"({facts.positions}); lower it; options.long_text 'window' uses the rest of a text too"
+            f"({facts.positions}); lower it; {advice}"
         )
     return facts.max_length if wanted is None else wanted
 
