@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelmill.batch import Encoded
-from labelmill.batching import microbatches
+from labelmill.batch import Encoded, Ragged
+from labelmill.batching import microbatches, outputs_in_order
 
 PAD = 7
 lengths = st.lists(st.integers(1, 40), max_size=60)
@@ -111,3 +111,61 @@ def test_microbatches_of_a_huge_budget_are_weighed_in_bounded_time():
     counts = [1 + place % 40 for place in range(20_000)]
     (first, *_) = microbatches(encoded(counts), 10**9, PAD, launch=32)
     assert len(first.sequences) >= 20_000 - 256
+
+
+# Sound and pictures
+
+
+def test_sequences_that_must_be_even_share_a_microbatch_only_with_their_like():
+    lengths = np.array([5, 3, 5, 3, 3], np.int32)
+    encoded = Encoded(
+        rows=np.arange(5, dtype=np.int32),
+        lengths=lengths,
+        inputs={"input_values": np.arange(19, dtype=np.float32)},
+        uneven=False,
+    )
+    batches = list(microbatches(encoded, 10**6, 0))
+    assert [batch.sequences.tolist() for batch in batches] == [[0, 2], [1, 3, 4]]
+    assert batches[1].inputs["input_values"].dtype == np.float32
+    assert batches[1].inputs["input_values"].tolist() == [[5, 6, 7], [13, 14, 15], [16, 17, 18]]
+    assert all(batch.inputs["attention_mask"].all() for batch in batches)
+
+
+def test_the_budget_counts_units_and_not_entries():
+    encoded = Encoded(
+        rows=np.arange(4, dtype=np.int32),
+        lengths=np.full(4, 100, np.int32),
+        inputs={"input_values": np.zeros(400, np.float32)},
+        unit=50,
+    )
+    assert [len(batch.sequences) for batch in microbatches(encoded, 4, 0)] == [2, 2]
+
+
+def test_fixed_inputs_are_taken_as_they_are_and_have_no_mask():
+    pixels = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
+    encoded = Encoded(
+        rows=np.arange(3, dtype=np.int32),
+        lengths=np.full(3, 7, np.int32),
+        fixed={"pixel_values": pixels},
+    )
+    batches = list(microbatches(encoded, 14, 0))
+    assert [batch.shape for batch in batches] == [(2, 7), (1, 7)]
+    assert [list(batch.inputs) for batch in batches] == [["pixel_values"]] * 2
+    found = np.concatenate([batch.inputs["pixel_values"] for batch in batches])
+    assert np.array_equal(found, pixels)
+
+
+def test_outputs_of_all_microbatches_stand_in_the_order_of_the_sequences():
+    pieces = [
+        (np.array([2, 0]), {"a": np.array([[2.0], [0.0]]), "r": ragged([20, 21, 0], [2, 1])}),
+        (np.array([3, 1]), {"a": np.array([[3.0], [1.0]]), "r": ragged([30, 31, 32], [3, 0])}),
+    ]
+    found = outputs_in_order(pieces, 4)
+    assert found["a"].tolist() == [[0.0], [1.0], [2.0], [3.0]]
+    assert found["r"].values.tolist() == [0, 20, 21, 30, 31, 32]
+    assert found["r"].lengths.tolist() == [1, 0, 2, 3]
+    assert outputs_in_order([], 0) == {}
+
+
+def ragged(values, lengths):
+    return Ragged(values=np.array(values), lengths=np.array(lengths))
