@@ -179,6 +179,24 @@ def test_image_classification_multi_label_gives_the_labels_above_the_threshold(t
         assert row["label"] == [LABELS[number] for number in order if expected[number] >= 0.4]
 
 
+def test_image_classification_labels_and_problem_type_of_the_job_win(tiny):
+    options = Options(
+        labels=("x", "y", "z"), problem_type="multi_label_classification", threshold={"y": 0.9}
+    )
+    table = label_images(tiny(), TASK, pictures(), options)
+    for found, logits in zip(
+        table["label"].to_pylist(), plain_logits(tiny(), pictures()), strict=True
+    ):
+        expected = 1 / (1 + np.exp(-logits)) >= [0.5, 0.9, 0.5]
+        assert set(found) == {name for name, good in zip("xyz", expected, strict=True) if good}
+
+
+def test_image_classification_scores_k_are_the_head_of_all(tiny):
+    whole = label_images(tiny(), TASK, pictures(), Options(scores="all"))["scores"].to_pylist()
+    best_two = label_images(tiny(), TASK, pictures(), Options(scores=2))["scores"].to_pylist()
+    assert best_two == [row[:2] for row in whole]
+
+
 def test_image_classification_threshold_without_several_labels_is_refused(tiny):
     with pytest.raises(ConfigError, match=r"options\.threshold"):
         TASK.schema(opened(tiny(), TASK)[0], Options(threshold=0.3))

@@ -134,6 +134,20 @@ def test_zero_shot_images_descriptions_stand_for_their_labels(tiny):
     assert ours["score"] == theirs["score"]
 
 
+def test_zero_shot_images_scores_k_are_the_head_of_all(tiny):
+    whole = label_images(tiny("clip"), TASK, pictures(), Options(labels=LABELS, scores="all"))
+    best_two = label_images(tiny("clip"), TASK, pictures(), Options(labels=LABELS, scores=2))
+    assert best_two["scores"].to_pylist() == [row[:2] for row in whole["scores"].to_pylist()]
+
+
+def test_zero_shot_images_larger_than_max_pixels_are_errors(tiny):
+    facts, processor = opened(tiny("clip"), TASK)
+    files = [encoded_as(picture(1, 40, 30))]
+    options = Options(labels=LABELS, max_pixels=1199)
+    encoded = TASK.encode({"image": column(files)}, processor, facts, options)
+    assert encoded.errors == {0: "the image has 1200 pixels, more than options.max_pixels (1199)"}
+
+
 def test_zero_shot_images_template_takes_labels_with_braces(tiny):
     options = Options(labels=("{dog}", "{0}"), template="a {} is {}")
     assert label_images(tiny("clip"), TASK, pictures()[:1], options).num_rows == 1

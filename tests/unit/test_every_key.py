@@ -19,6 +19,8 @@ TASKS = "tests/contract/test_tasks.py"
 CHECKPOINTS = "tests/unit/test_checkpoints.py"
 COMMAND = "tests/integration/test_label_command.py"
 SHAPE = "tests/unit/test_shape.py"
+IMAGES = "tests/contract/test_image_classification.py"
+ZERO_SHOT_IMAGES = "tests/contract/test_zero_shot_image_classification.py"
 
 EFFECT = {
     "task": f"{SETTINGS}::test_task_that_nobody_has_is_refused_with_the_near_miss",
@@ -75,6 +77,33 @@ EFFECT = {
     "text-classification: options.threshold": (
         f"{TASKS}::test_text_classification_multi_label_gives_the_labels_above_the_threshold_"
         "best_first"
+    ),
+    "image-classification: options.scores": (
+        f"{IMAGES}::test_image_classification_scores_k_are_the_head_of_all"
+    ),
+    "image-classification: options.threshold": (
+        f"{IMAGES}::test_image_classification_multi_label_gives_the_labels_above_the_threshold"
+    ),
+    "image-classification: options.labels": (
+        f"{IMAGES}::test_image_classification_labels_and_problem_type_of_the_job_win"
+    ),
+    "image-classification: options.problem_type": (
+        f"{IMAGES}::test_image_classification_labels_and_problem_type_of_the_job_win"
+    ),
+    "image-classification: options.max_pixels": (
+        f"{IMAGES}::test_image_classification_larger_than_max_pixels_is_an_error_with_both_numbers"
+    ),
+    "zero-shot-image-classification: options.labels": (
+        f"{ZERO_SHOT_IMAGES}::test_zero_shot_images_descriptions_stand_for_their_labels"
+    ),
+    "zero-shot-image-classification: options.template": (
+        f"{ZERO_SHOT_IMAGES}::test_zero_shot_images_descriptions_stand_for_their_labels"
+    ),
+    "zero-shot-image-classification: options.scores": (
+        f"{ZERO_SHOT_IMAGES}::test_zero_shot_images_scores_k_are_the_head_of_all"
+    ),
+    "zero-shot-image-classification: options.max_pixels": (
+        f"{ZERO_SHOT_IMAGES}::test_zero_shot_images_larger_than_max_pixels_are_errors"
     ),
 }
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelmill.batch import Array, ModelFacts, Ragged
+from labelmill.batch import Array, ModelFacts
 from labelmill.errors import ConfigError, ModelError
 from labelmill.ops import scores
 from labelmill.ops.plugins import suggestion
@@ -78,12 +78,11 @@ def schema(facts: ModelFacts, listed: Listed) -> pa.Schema:
     return pa.schema(plain if listed == "best" else [*plain, ("scores", scores.SCORED)])
 
 
-def activated(logits: Array | Ragged, facts: ModelFacts) -> scores.Scores:
+def activated(logits: Array, facts: ModelFacts) -> scores.Scores:
     """Scores [sequences, labels] in float32; raises ModelError for another number of labels."""
-    shape = (logits.values if isinstance(logits, Ragged) else logits).shape
-    if isinstance(logits, Ragged) or logits.ndim != 2 or shape[1] != len(facts.labels):
+    if logits.ndim != 2 or logits.shape[1] != len(facts.labels):
         raise ModelError(
-            f"the model gave logits of shape {shape!r}, expected {len(facts.labels)} in a "
+            f"the model gave logits of shape {logits.shape!r}, expected {len(facts.labels)} in a "
             "row, one for each label of its config.json; the checkpoint does not fit the task"
         )
     if facts.problem_type == REGRESSION:

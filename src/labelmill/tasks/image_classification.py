@@ -4,6 +4,7 @@ What the logits mean is said in `ops.labels`, what an image may be in `ops.image
 cannot be decoded, or is larger than `max_pixels`, is an error of its row.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,9 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from labelmill.batch import Encoded, ModelFacts, Outputs
+from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
+from labelmill.config.values import Share, Text, Texts
 from labelmill.ops import images, labels, pixels
+from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
 from labelmill.readouts import Logits
 from labelmill.tasks import Fields, Work
 
@@ -24,9 +27,19 @@ class ImageClassificationOptions(Section):
     scores: Literal["best", "all"] | Annotated[int, Field(ge=1)] = Field(
         default="best", description="Also list the scores of all labels, or of the k best."
     )
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=labels.THRESHOLD,
-        description="Lowest score of a label that is given, where several may be.",
+    threshold: Share | Mapping[Text, Share] = Field(
+        default=THRESHOLD,
+        description="Lowest score of a label that is given, where several may be; or a mapping of "
+        "labels to theirs.",
+    )
+    labels: Texts | None = Field(
+        default=None,
+        description="Names of the model's labels in the order of their ids; null: its own.",
+    )
+    problem_type: ProblemType | None = Field(
+        default=None,
+        description="Whether labels exclude each other, do not, or are numbers; null: as the "
+        "model's config.json says, else by the number of labels.",
     )
     max_pixels: Annotated[int, Field(ge=1)] = Field(
         default=images.MAX_PIXELS,
@@ -79,14 +92,16 @@ class ImageClassification:
         if not len(encoded):
             schema = self.schema(facts, options)
             return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
-        given = labels.activated(outputs["logits"], facts)
-        table = labels.columns(given, facts, options.scores, options.threshold)
+        told = labels.told(facts, options.labels, options.problem_type)
+        given = labels.activated(dense(outputs, "logits"), told)
+        table = labels.columns(given, told, options.scores, options.threshold)
         return labels.stretched(table, encoded.rows, rows)
 
     def schema(self, facts: ModelFacts, options: ImageClassificationOptions) -> pa.Schema:
         """See Task; raises ConfigError for options that do nothing with this model."""
-        labels.refuse_idle(facts, options.scores, options.threshold)
-        return labels.schema(facts, options.scores)
+        told = labels.told(facts, options.labels, options.problem_type)
+        labels.refuse_idle(told, options.scores, options.threshold)
+        return labels.schema(told, options.scores)
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""

@@ -5,6 +5,7 @@ image. CLIP's scores of all labels sum to 1 (softmax); SigLIP judges each label 
 so that all of an image's scores may be low.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from labelmill.batch import Encoded, ModelFacts, Outputs
+from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
 from labelmill.config.values import Text, Texts
 from labelmill.errors import ConfigError, ModelError
@@ -28,7 +29,7 @@ _SINGLE = "single_label_classification"
 class ZeroShotImageClassificationOptions(Section):
     """Options of zero-shot-image-classification."""
 
-    labels: Texts | Annotated[dict[Text, Text], Field(min_length=1)] = Field(
+    labels: Texts | Annotated[Mapping[Text, Text], Field(min_length=1)] = Field(
         description="The labels, or a mapping of each label to what describes it in the template."
     )
     template: Text = Field(
@@ -108,7 +109,7 @@ class ZeroShotImageClassification:
             return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
         candidates = _candidates(facts, options)
         kind = labels.MULTI_LABEL if _judges_singly(facts) else _SINGLE
-        given = labels.activated(outputs["logits"], replace(candidates, problem_type=kind))
+        given = labels.activated(dense(outputs, "logits"), replace(candidates, problem_type=kind))
         table = labels.columns(given, candidates, options.scores, labels.THRESHOLD)
         return labels.stretched(table, encoded.rows, rows)
 
@@ -141,7 +142,7 @@ def _candidates(facts: ModelFacts, options: ZeroShotImageClassificationOptions) 
 
 def _texts(options: ZeroShotImageClassificationOptions) -> list[str]:
     given = options.labels
-    described = given.values() if isinstance(given, dict) else given
+    described = given.values() if isinstance(given, Mapping) else given
     return [options.template.replace(_SLOT, text) for text in described]
 
 
