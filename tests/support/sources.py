@@ -89,6 +89,12 @@ class CountedFile(io.FileIO):
         self.given += len(data)
         return data
 
+    @override
+    def readinto(self, buffer: Any, /) -> int:
+        size = super().readinto(buffer) or 0
+        self.given += size
+        return size
+
 
 def counted(monkeypatch: pytest.MonkeyPatch, format_name: str) -> list[CountedFile]:
     """Every file that the format opens from here on."""

@@ -9,7 +9,7 @@ from labelmill.config.section import Section
 from labelmill.config.values import Auto, Count, Size, Text, Texts, not_yet
 
 BadRow = Literal["reject", "null", "fail"]
-_LATER = ("imagefolder", "audiofolder", "webdataset", "arrow")
+_LATER = ("imagefolder", "audiofolder", "webdataset")
 
 
 def _listed(value: object) -> object:
@@ -41,8 +41,8 @@ class SourceSection(Section):
         "A relative path starts at the current directory."
     )
     format: Annotated[
-        Literal["auto", "parquet", "jsonl", "csv", "tsv"],
-        not_yet(*_LATER, expected="auto, parquet, jsonl, csv or tsv"),
+        Literal["auto", "parquet", "jsonl", "csv", "tsv", "arrow"],
+        not_yet(*_LATER, expected="auto, parquet, jsonl, csv, tsv or arrow"),
     ] = Field(
         default="auto",
         description="Format of the shards; `auto` goes by the suffix and checks the content.",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from labelmill.ledger.receipt import Receipt
 from labelmill.splits import Shard
 
+_OF_BYTES = ("jsonl", "csv", "tsv")  # formats whose positions are bytes
 _COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
 
 
@@ -63,7 +64,7 @@ class Outlook:
         self._rows[name] = self._rows.get(name, 0) + receipt.rows_read
         if receipt.split.last:
             self._bytes[name] = shard.size
-        elif shard.format == "jsonl" and not shard.path.lower().endswith(_COMPRESSED):
+        elif shard.format in _OF_BYTES and not shard.path.lower().endswith(_COMPRESSED):
             here = receipt.split.stop - receipt.split.start
             self._bytes[name] = self._bytes.get(name, 0) + here
 

@@ -7,6 +7,7 @@ from labelmill.errors import InputError
 from labelmill.formats import Format
 from labelmill.ops import plugins
 from labelmill.source.places import Place, entries, find
+from labelmill.source.saved import without_rows
 from labelmill.splits import Shard
 from labelmill.storage import Entry, join
 
@@ -37,7 +38,8 @@ def list_shards(
     A shard's path is relative to the directory, to the part of the glob without magic, or to the
     directory of the file. Names that start with '.' or '_' below it are passed over. The suffix
     tells the format, in any case. With a `format` given, single files and what a glob matches are
-    of it, whatever their suffix; in a directory only its suffixes count. The rest is foreign.
+    of it, whatever their suffix; in a directory only its suffixes count. The rest is foreign, as is
+    what `datasets` wrote beside the data files of a saved dataset.
 
     Raises InputError for a path that is missing, a single file of unknown suffix, a name that is
     not UTF-8, two shards of one path, one file under two paths, and a source without shards;
@@ -46,8 +48,11 @@ def list_shards(
     chosen = _Suffixes(format)
     found = _Found()
     for place in map(find, paths):
-        for entry in entries(place):
-            found.add(place, entry, chosen.format_of(place, entry))
+        listed = list(entries(place))
+        rowless = without_rows(place.root, listed) if place.kind != "file" else frozenset()
+        for entry in listed:
+            known = None if entry.path in rowless else chosen.format_of(place, entry)
+            found.add(place, entry, known)
     if not found.shards:
         raise InputError(_none(paths, found.foreign, chosen))
     return found.listing()
