@@ -39,7 +39,7 @@ def microbatches(
     offsets = encoded.offsets
     for run in _runs(encoded, order):
         # Tokens, as the budget counts them.
-        lengths = -(-encoded.lengths[run].astype(np.int64) // encoded.unit)
+        lengths = -(-encoded.lengths[run].astype(np.int64) // encoded.unit) + encoded.written
         sizes = _cheapest(lengths, budget, launch) if launch else _full(lengths, budget)
         start = 0
         while start < len(run):

@@ -84,7 +84,6 @@ class Generation:
     max_new_tokens: int = 128
     sample: bool = False  # a sequence then has its seed in the fixed input "seed", int64
     stop: tuple[str, ...] = ()  # text that ends the writing; it is cut off by the task
-    timestamps: bool = False  # Whisper: keep the tokens of time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from labelmill.config.section import Section
 from labelmill.config.values import Share, Text, not_yet
 
 Engine = Annotated[
-    Literal["auto", "pytorch"], not_yet("openvino", "vllm", expected="auto or pytorch")
+    Literal["auto", "pytorch", "vllm"], not_yet("openvino", expected="auto, pytorch or vllm")
 ]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],

@@ -38,7 +38,8 @@ def make_recipe(plan: Plan, manifest: Manifest, *, threads: int, attempt: str) -
 def _tokenizer(plan: Plan) -> FastTokenizer | None:
     """As plain data, where that is all that the task wants."""
     task: Task = plugins.load_class("labelmill.tasks", plan.job.task)()
-    wanted = task.processor == "AutoTokenizer"
+    # Who writes fills chat templates and decodes, which takes transformers' own tokenizer.
+    wanted = task.processor == "AutoTokenizer" and task.work != "generating"
     return checkpoints.fast_tokenizer(plan.checkpoint) if wanted else None
 
 

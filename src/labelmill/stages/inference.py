@@ -53,7 +53,7 @@ class Inference:
                         progress(collected.sequences, collected.tokens)
                 return collected.inferred()
             except _TooLarge as failure:
-                self._shrink(failure.batch, failure, encoded.unit)
+                self._shrink(failure.batch, failure, encoded)
 
     def _microbatches(self, encoded: Encoded, left: npt.NDArray[np.int64]) -> Iterator[Microbatch]:
         launch, pad = self._engine.launch, self._pad_token_id
@@ -65,9 +65,9 @@ class Inference:
         except OutOfMemory as error:
             raise _TooLarge(batch) from error
 
-    def _shrink(self, batch: Microbatch, failure: "_TooLarge", unit: int) -> None:
+    def _shrink(self, batch: Microbatch, failure: "_TooLarge", encoded: Encoded) -> None:
         """Halve what the microbatch held; the new budget stays."""
-        rows, longest = batch.shape[0], -(-batch.shape[1] // unit)
+        rows, longest = batch.shape[0], -(-batch.shape[1] // encoded.unit) + encoded.written
         if rows == 1:
             raise EngineError(
                 f"one sequence of {longest} tokens does not fit into the memory of "

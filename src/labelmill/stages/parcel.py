@@ -123,7 +123,11 @@ def encoded_table(encoded: Encoded) -> pa.Table:
         )
         shape = {"shape": json.dumps(values.shape[1:])}
         fields.append(pa.field(_FIXED + name, columns[_FIXED + name].type, metadata=shape))
-    how = {"unit": str(encoded.unit), "uneven": json.dumps(encoded.uneven)}
+    how = {
+        "unit": str(encoded.unit),
+        "uneven": json.dumps(encoded.uneven),
+        "written": str(encoded.written),
+    }
     return pa.table(list(columns.values()), schema=pa.schema(fields, metadata=how))
 
 
@@ -148,6 +152,7 @@ def _encoded(table: pa.Table) -> Encoded:
         fixed={name: _shaped(table, name) for name, _ in _family(table, _FIXED)},
         unit=int(how[b"unit"]),
         uneven=bool(json.loads(how[b"uneven"])),
+        written=int(how[b"written"]),
     )
 
 
