@@ -9,7 +9,7 @@ from labelmill.config.section import Section
 from labelmill.config.values import Auto, Count, Size, Text, Texts, not_yet
 
 BadRow = Literal["reject", "null", "fail"]
-_LATER = ("imagefolder", "audiofolder", "webdataset")
+_LATER = ("imagefolder", "audiofolder")
 
 
 def _listed(value: object) -> object:
@@ -41,8 +41,8 @@ class SourceSection(Section):
         "A relative path starts at the current directory."
     )
     format: Annotated[
-        Literal["auto", "parquet", "jsonl", "csv", "tsv", "arrow"],
-        not_yet(*_LATER, expected="auto, parquet, jsonl, csv, tsv or arrow"),
+        Literal["auto", "parquet", "jsonl", "csv", "tsv", "arrow", "webdataset"],
+        not_yet(*_LATER, expected="auto, parquet, jsonl, csv, tsv, arrow or webdataset"),
     ] = Field(
         default="auto",
         description="Format of the shards; `auto` goes by the suffix and checks the content.",
@@ -53,7 +53,9 @@ class SourceSection(Section):
         "A field that is left out is read from the column of its own name.",
     )
     keep: Literal["all", "none"] | Annotated[Texts, AfterValidator(_distinct)] = Field(
-        default="all", description="Input columns carried to the output."
+        default="all",
+        description="Input columns carried to the output. `all` leaves out the pictures and sounds "
+        "of folders and tar archives; name their columns to carry them too.",
     )
     on_bad_row: Annotated[
         BadRow, BeforeValidator(_unquoted_null, json_schema_input_type=BadRow)

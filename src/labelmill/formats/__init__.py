@@ -52,6 +52,8 @@ class Inspection:
     schema: pa.Schema  # of the input columns
     rows: int | None  # None where only reading can tell
     whole: bool  # False where the schema rests on a sample
+    # Columns so large that they are carried to the output only where the job names them.
+    aside: frozenset[str] = frozenset()
 
 
 class Format(Protocol):

@@ -84,7 +84,7 @@ def kept(survey: Survey, keep: str | Sequence[str], *, jsonl: bool) -> pa.Schema
     if keep == "none":
         return pa.schema([])
     seen = survey.schema
-    names = seen.names if keep == "all" else list(keep)
+    names = [n for n in seen.names if n not in survey.aside] if keep == "all" else list(keep)
     for name in names:
         if seen.names and name not in seen.names:
             raise ConfigError(

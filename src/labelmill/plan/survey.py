@@ -1,7 +1,7 @@
 """Survey: what the shards of a source hold, from footers and heads, before all is read.
 
-Every Parquet footer is read; of JSON Lines, which have none, an even sample of shards is looked
-into. A shard that cannot be looked into is listed, and left to the job to report as damaged.
+Every footer or header is read; of JSON Lines and tar archives, which have none, an even sample of
+shards is looked into. A shard that cannot be looked into is listed, and left to the job to report as damaged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,8 @@ from labelmill.ops import json_types, plugins, schemas
 from labelmill.splits import Shard
 
 JSONL = "jsonl"
-_SAMPLED = 64  # JSON Lines shards whose heads are read
+_OF_SAMPLES = (JSONL, "webdataset")  # what a shard holds is told by nothing but its rows
+_SAMPLED = 64  # shards of such formats whose heads are read
 _THREADS = 16
 
 
@@ -29,6 +30,7 @@ class Survey:
     whole: bool  # False where it rests on samples: a field may turn up that it does not have
     rows: int | None  # None where only reading can tell
     unreadable: Mapping[str, str] = field(default_factory=dict)  # shard path -> reason
+    aside: frozenset[str] = frozenset()  # columns that are kept only where they are named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,7 @@ def _united(
         whole=complete and all(seen.whole for _, seen in found),
         rows=sum(count for count in rows if count is not None) if known else None,
         unreadable=unreadable,
+        aside=frozenset(name for _, seen in found for name in seen.aside),
     )
 
 
@@ -114,11 +117,11 @@ def _text(column: pa.Field, path: str, texts: frozenset[str]) -> pa.Field:
 
 
 def _chosen(shards: Sequence[Shard]) -> list[Shard]:
-    sampled = [shard for shard in shards if shard.format == JSONL]
+    sampled = [shard for shard in shards if shard.format in _OF_SAMPLES]
     if len(sampled) > _SAMPLED:
         places = np.unique(np.linspace(0, len(sampled) - 1, _SAMPLED).astype(int))
         sampled = [sampled[place] for place in places]
-    return sampled + [shard for shard in shards if shard.format != JSONL]
+    return sampled + [shard for shard in shards if shard.format not in _OF_SAMPLES]
 
 
 def _inspect(shard: Shard) -> Inspection | InputError:
