@@ -1,6 +1,11 @@
 """Sentence-transformers directories: which of their files count, and what is read from them."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import fsspec
@@ -234,3 +239,32 @@ def test_dense_layer_pickled_needs_allow_pickle(model):
         layer(model)
     inputs = torch.ones(1, WIDTH)
     assert torch.allclose(layer(model, allow_pickle=True)(inputs), torch.tanh(inputs[:, :5]))
+
+
+# The hub, as its own cache lays it out, without network
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+RESOLVE = """
+    from labelmill import checkpoints
+    print(checkpoints.resolve(
+        "org/tiny", None, trust_remote_code=False, allow_pickle=False
+    ).digest)
+"""
+
+
+def test_resolve_cached_hub_id_counts_the_modules_too(model, tmp_path):
+    """In a fresh process: huggingface_hub reads its environment when it is imported."""
+    repository = tmp_path / "hub" / "models--org--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(model, repository / "snapshots" / COMMIT)
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(RESOLVE)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == resolve(model).digest
