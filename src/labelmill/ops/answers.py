@@ -117,11 +117,12 @@ def _spans(start: Logs, end: Logs, encoded: Encoded, longest: int, count: int) -
     solid = (begins >= 0) & (stops > begins)
     start, end = np.where(solid, start, -np.inf), np.where(solid, end, -np.inf)
     bounds = np.repeat(encoded.offsets[1:], encoded.lengths)  # where each token's window ends
-    heads = _heads(start + _highest_ahead(end, bounds, longest), encoded, count)
+    heads, bar = _heads(start + _highest_ahead(end, bounds, longest), encoded, count)
     tails = heads[:, np.newaxis] + np.arange(longest)
     within = tails < bounds[heads][:, np.newaxis]
     scores = start[heads][:, np.newaxis] + end[np.where(within, tails, 0)]
-    which, ahead = np.nonzero(within & (scores > -np.inf))
+    good = within & (scores > -np.inf) & (scores >= bar[:, np.newaxis])
+    which, ahead = np.nonzero(good)
     first, last = heads[which], tails[which, ahead]
     rows = np.repeat(encoded.rows, encoded.lengths)[first].astype(np.int64)
     found = Spans(
@@ -150,27 +151,30 @@ def _highest_ahead(values: Logs, bounds: Places, width: int) -> Logs:
     return values
 
 
-def _heads(reach: Logs, encoded: Encoded, count: int) -> Places:
-    """The tokens where the `count` best spans of each row begin; `reach` is the best from each.
+def _heads(reach: Logs, encoded: Encoded, count: int) -> tuple[Places, Logs]:
+    """The tokens where the `count` best spans of each row begin, and a score that these reach.
 
-    They begin at the `count` characters with the best spans: each of these has a span at least as
-    good as any that begins elsewhere. Several tokens may begin at one character.
+    `reach` is the score of the best span from each token. The spans begin at the `count` characters
+    with the best ones: each of these has a span at least as good as any that begins elsewhere, and
+    the last of them sets the bar. Several tokens may begin at one character.
     """
     begins, reach = encoded.marks["start"], reach.copy()
     rows = np.flatnonzero(np.diff(encoded.rows, prepend=-1))
     firsts = encoded.offsets[rows]
     sizes = np.diff(np.append(firsts, encoded.offsets[-1]))
-    chosen = np.zeros(len(reach), np.bool_)
+    chosen, peaks = np.zeros(len(reach), np.bool_), np.full(len(reach), -np.inf)
     for _ in range(count):
         open_ = reach > -np.inf
         if not open_.any():
+            peaks[:] = -np.inf  # no row has so many characters: all of their spans are wanted
             break
         peaks = np.repeat(np.maximum.reduceat(reach, firsts), sizes)
         places = np.where(open_ & (reach == peaks), begins, _NEVER)
         same = open_ & (begins == np.repeat(np.minimum.reduceat(places, firsts), sizes))
         chosen |= same
         reach[same] = -np.inf
-    return np.flatnonzero(chosen)
+    heads = np.flatnonzero(chosen)
+    return heads, peaks[heads]
 
 
 def _ranked(spans: Spans, count: int) -> Spans:
