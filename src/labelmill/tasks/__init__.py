@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from labelmill.batch import Encoded, ModelFacts, Outputs
 from labelmill.config.section import Section
+from labelmill.learning import Examples, Head, Objective
 from labelmill.readouts import Readout
 
 # What is bound to columns by source.columns, and how each comes to `encode`, see `ops.fields`.
@@ -84,3 +85,37 @@ def model_class(task: Task, facts: ModelFacts, options: Any) -> str:
     """
     chosen = getattr(task, "model_class", None)
     return task.auto_class if chosen is None else str(chosen(facts, options))
+
+
+class Trainable(Task, Protocol):
+    """What a task class must have besides, so that models can be trained for it."""
+
+    # What is learned, bound to columns by data.columns, in the notation of `ops.fields`.
+    targets: ClassVar[tuple[str, ...]]
+
+    def head(self, targets: Fields, facts: ModelFacts, options: Any) -> Head | None:
+        """What a model must give to learn these targets, which are all of the training data.
+
+        None where the checkpoint's own head is trained as it is. Raises InputError where nothing
+        can be learned of them. A bad target is no matter here: `learn` refuses it.
+        """
+        ...
+
+    def objective(self, facts: ModelFacts, options: Any) -> Objective:
+        """What the loss is."""
+        ...
+
+    def learn(
+        self, fields: Fields, targets: Fields, processor: Any, facts: ModelFacts, options: Any
+    ) -> Examples:
+        """What `encode` makes of the same rows, and what is to be learned of each.
+
+        `facts` have the labels and the problem type of `head`. A row that cannot be learned from
+        goes into `encoded.errors`. Targets are never null, optional ones may be absent.
+        """
+        ...
+
+
+def is_trainable(task: Task) -> bool:
+    """Whether models can be trained for the task: it has what `Trainable` asks for."""
+    return hasattr(task, "learn")

@@ -6,6 +6,7 @@ does not share with the one before it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -16,7 +17,9 @@ from pydantic import Field, model_validator
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
 from labelmill.config.values import Share, Text, Texts
+from labelmill.learning import Examples, Head, Objective, of_rows
 from labelmill.ops import labels, tokens, windows
+from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
 from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
 from labelmill.readouts import Logits
 from labelmill.tasks import Fields, Work
@@ -71,6 +74,7 @@ class TextClassification:
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text", "text_pair?")
+    targets: ClassVar[tuple[str, ...]] = ("label:json",)
     work: ClassVar[Work] = "scoring"
     checked: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
@@ -126,6 +130,31 @@ class TextClassification:
         labels.refuse_idle(told, options.scores, options.threshold)
         tokens.length_limit(facts, options.max_length)
         return labels.schema(told, options.scores)
+
+    def head(self, targets: Fields, facts: ModelFacts, options: TextClassificationOptions) -> Head:
+        """See Trainable."""
+        return classes.head(targets["label"], facts, options.labels, options.problem_type)
+
+    def objective(self, facts: ModelFacts, options: TextClassificationOptions) -> Objective:
+        """See Trainable: by the problem type."""
+        del options
+        return classes.objective(facts)
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: "PreTrainedTokenizerBase",
+        facts: ModelFacts,
+        options: TextClassificationOptions,
+    ) -> Examples:
+        """See Trainable; each window of a text is to get the label of the text."""
+        encoded = self.encode(fields, processor, facts, options)
+        values, errors = classes.learned(targets["label"], facts)
+        return Examples(
+            encoded=replace(encoded, errors={**encoded.errors, **errors}),
+            targets={"labels": of_rows(values, encoded)},
+        )
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""
