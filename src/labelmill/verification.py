@@ -22,8 +22,9 @@ from labelmill.ledger.run import is_sealed
 from labelmill.ledger.segments import read_rejects
 from labelmill.ledger.state import State
 from labelmill.ops import plugins
+from labelmill.source import current
 from labelmill.splits import Break, Shard
-from labelmill.storage import FileMissing, Store, open_store, split_url
+from labelmill.storage import FileMissing, Store, open_store
 
 Kind = Literal[
     "missing",  # a part with a receipt is not there
@@ -241,9 +242,8 @@ def _changed(shard: Shard, found: str, expected: str) -> Problem:
 
 
 def _current(shard: Shard) -> str:
-    parent, name = split_url(shard.url)
     try:
-        entry = open_store(parent).stat(name)
+        entry = current(shard)
     except FileMissing:
         return "no file"
     return _identity(entry.size, entry.version)

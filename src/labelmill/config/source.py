@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from labelmill.config.section import Section
-from labelmill.config.values import Auto, Count, Size, Text, Texts, not_yet
+from labelmill.config.values import Auto, Count, Size, Text, Texts
 
 BadRow = Literal["reject", "null", "fail"]
-_LATER = ("imagefolder", "audiofolder")
 
 
 def _listed(value: object) -> object:
@@ -40,12 +39,20 @@ class SourceSection(Section):
         description="File, directory, glob, or a list of them; local or behind a URL. "
         "A relative path starts at the current directory."
     )
-    format: Annotated[
-        Literal["auto", "parquet", "jsonl", "csv", "tsv", "arrow", "webdataset"],
-        not_yet(*_LATER, expected="auto, parquet, jsonl, csv, tsv, arrow or webdataset"),
+    format: Literal[
+        "auto",
+        "parquet",
+        "jsonl",
+        "csv",
+        "tsv",
+        "arrow",
+        "webdataset",
+        "imagefolder",
+        "audiofolder",
     ] = Field(
         default="auto",
-        description="Format of the shards; `auto` goes by the suffix and checks the content.",
+        description="Format of the shards; `auto` goes by the suffix and checks the content. "
+        "`imagefolder` and `audiofolder` have to be named.",
     )
     columns: Mapping[str, Text] = Field(
         default_factory=dict,

@@ -1,7 +1,8 @@
 """Survey: what the shards of a source hold, from footers and heads, before all is read.
 
 Every footer or header is read; of JSON Lines and tar archives, which have none, an even sample of
-shards is looked into. A shard that cannot be looked into is listed, and left to the job to report as damaged.
+shards is looked into. A shard that cannot be looked into is listed, and left to the job to report
+as damaged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from labelmill.errors import InputError
 from labelmill.formats import Format
 from labelmill.ops import plugins
+from labelmill.ops.media_folders import MediaKind, gather
 from labelmill.source.places import Place, entries, find
 from labelmill.source.saved import without_rows
 from labelmill.splits import Shard
@@ -49,6 +50,9 @@ def list_shards(
     found = _Found()
     for place in map(find, paths):
         listed = list(entries(place))
+        if chosen.folders is not None:
+            found.add_folders(place, listed, chosen)
+            continue
         rowless = without_rows(place.root, listed) if place.kind != "file" else frozenset()
         for entry in listed:
             known = None if entry.path in rowless else chosen.format_of(place, entry)
@@ -64,8 +68,10 @@ class _Suffixes:
     def __init__(self, wanted: str) -> None:
         formats = find_formats()
         self.wanted = wanted
+        self.folders: MediaKind | None = None  # of a format whose shards are folders
         if wanted != AUTO:
             formats = {wanted: plugins.load(_FORMATS, wanted, having="SUFFIXES")}
+            self.folders = getattr(formats[wanted], "FOLDERS", None)
         pairs = [(suffix, name) for name, module in formats.items() for suffix in module.SUFFIXES]
         # The longest first: ".jsonl.gz" is not ".gz".
         self.known = sorted(pairs, key=lambda pair: (-len(pair[0]), pair))
@@ -85,6 +91,8 @@ class _Suffixes:
 
     def listed(self) -> str:
         """The suffixes for a message."""
+        if self.folders is not None:
+            return ", ".join(sorted(f".{ending}" for ending in self.folders.endings))
         return ", ".join(sorted(suffix for suffix, _ in self.known))
 
 
@@ -109,6 +117,23 @@ class _Found:
         self._refuse_clash(shard)
         self.shards[shard.path] = shard
         self.paths[url] = shard.path
+
+    def add_folders(self, place: Place, listed: Sequence[Entry], chosen: "_Suffixes") -> None:
+        """Take in the folders below a directory that hold media; the rest of it is foreign."""
+        if place.kind != "directory" or chosen.folders is None:
+            raise InputError(
+                f"source path {place.given!r} is no directory, as {chosen.wanted} needs; name the "
+                "directory above its files"
+            )
+        folders = gather(place.root, listed, chosen.folders)
+        taken = {path for folder in folders for path in folder.paths}
+        self.foreign |= {join(place.root, e.path) for e in listed if e.path not in taken}
+        for folder in folders:
+            shard = folder.shard(chosen.folders, chosen.wanted)
+            _refuse_name(shard.url, shard.path)
+            self._refuse_clash(shard)
+            self.shards[shard.path] = shard
+            self.paths[shard.url] = shard.path
 
     def listing(self) -> Listing:
         """Everything in a fixed order."""
