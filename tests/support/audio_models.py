@@ -121,7 +121,9 @@ def tiny_ctc(directory: Path, architecture: str = "wav2vec2-layer", **tokenizer:
     directory.mkdir(exist_ok=True)
     name, changes = HEARERS[architecture]
     letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKL'", "\u00c9"]
-    (directory / "vocab.json").write_text(json.dumps({one: id for id, one in enumerate(letters)}))
+    (directory / "vocab.json").write_text(
+        json.dumps({one: number for number, one in enumerate(letters)})
+    )
     spelling = transformers.Wav2Vec2CTCTokenizer(str(directory / "vocab.json"), **tokenizer)
     config = getattr(transformers, name)(**changes, vocab_size=len(spelling), pad_token_id=0)
     model = _made(transformers.AutoModelForCTC, config)
@@ -130,8 +132,11 @@ def tiny_ctc(directory: Path, architecture: str = "wav2vec2-layer", **tokenizer:
     return str(directory)
 
 
-def tiny_whisper(directory: Path, *, multilingual: bool = True, seed: int = 0) -> str:
-    """A Whisper checkpoint that hears two seconds at once, in `directory`; its path."""
+def tiny_whisper(directory: Path, *, multilingual: bool = True, times: bool = True) -> str:
+    """A Whisper checkpoint that hears two seconds at once, in `directory`; its path.
+
+    A random model names times when it should not, too; without `times` it never does.
+    """
     tokenizer = _whisper_tokenizer()
     ids = tokenizer.convert_tokens_to_ids
     end, start = ids("<|endoftext|>"), ids("<|startoftranscript|>")
@@ -139,9 +144,11 @@ def tiny_whisper(directory: Path, *, multilingual: bool = True, seed: int = 0) -
     config = transformers.WhisperConfig(
         **_WHISPER, **special, vocab_size=len(tokenizer), decoder_start_token_id=start
     )
-    model = _made(transformers.AutoModelForSpeechSeq2Seq, config, seed)
+    model = _made(transformers.AutoModelForSpeechSeq2Seq, config)
     quiet = [ids(f"<|{one}|>") for one in LANGUAGES]
     quiet += [ids(f"<|{one}|>") for one in ("transcribe", "translate", "startoftranscript")]
+    if not times:
+        quiet += range(ids("<|notimestamps|>"), len(tokenizer))
     languages = {
         "is_multilingual": True,
         "lang_to_id": {f"<|{one}|>": ids(f"<|{one}|>") for one in LANGUAGES},
@@ -152,6 +159,7 @@ def tiny_whisper(directory: Path, *, multilingual: bool = True, seed: int = 0) -
         decoder_start_token_id=start,
         no_timestamps_token_id=ids("<|notimestamps|>"),
         max_initial_timestamp_index=50,
+        max_length=None,
         suppress_tokens=quiet,
         begin_suppress_tokens=[end],
         **(languages if multilingual else {"is_multilingual": False}),
@@ -177,7 +185,9 @@ def _whisper_tokenizer() -> Any:
     """Bytes, some words, then the special tokens and times in the order of the real ones."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = [("\u0120", "t"), ("h", "e"), ("\u0120t", "he")]
-    vocabulary = {one: id for id, one in enumerate([*letters, *("".join(pair) for pair in merges)])}
+    vocabulary = {
+        one: number for number, one in enumerate([*letters, *("".join(pair) for pair in merges)])
+    }
     vocabulary["<|endoftext|>"] = len(vocabulary)
     tokenizer = transformers.WhisperTokenizer(vocab=vocabulary, merges=merges)
     special = ["startoftranscript", *LANGUAGES, "translate", "transcribe", "startoflm"]

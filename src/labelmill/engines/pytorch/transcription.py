@@ -48,7 +48,7 @@ def _language(readout: Transcription, config: Any) -> dict[str, str]:
     """Arguments of `generate`; models of English alone take none."""
     if not getattr(config, "is_multilingual", True):
         if readout.language is not None or readout.task != "transcribe":
-            name = "task" if readout.language is None else "language"
+            name = "translate" if readout.language is None else "language"
             raise ConfigError(
                 f"options.{name}: this Whisper model knows English alone and takes neither a "
                 "language nor a task; remove it"
