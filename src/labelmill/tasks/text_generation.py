@@ -1,0 +1,173 @@
+"""text-generation: what a decoder (GPT-2, Llama, Qwen, ...) writes after each text or chat.
+
+Greedy, or sampled where `temperature` is above 0: then each row has a seed of its own, made of
+`seed` and the row's text, so that it gets the same text in any batch, order or retry; equal rows
+get equal texts. What the options leave open is as the checkpoint's generation_config.json says.
+Prompt and new tokens together fit what the model was made for: a longer prompt loses its beginning.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from labelmill.batch import Encoded, ModelFacts, Outputs, dense, ragged
+from labelmill.config.sampling import SamplingSection
+from labelmill.config.section import Section
+from labelmill.config.values import Count, Texts
+from labelmill.errors import ConfigError
+from labelmill.ops import chats, prompts, writing
+from labelmill.readouts import Generation
+from labelmill.tasks import Fields, Work
+
+_CHOSEN = ("repetition_penalty", "min_new_tokens")
+_DRAWN = ("temperature", "top_k", "top_p", "min_p")
+
+
+class TextGenerationOptions(SamplingSection):
+    """Options of text-generation."""
+
+    system: str | None = Field(
+        default=None, description="First message of a chat that has no system message of its own."
+    )
+    stop: Texts | None = Field(
+        default=None,
+        description="Strings that end the text where one is written; it is left out.",
+    )
+    max_length: Count | None = Field(
+        default=None,
+        description="Tokens of a prompt; null: as many as the model takes beside max_new_tokens.",
+    )
+    long_text: Literal["truncate", "reject"] = Field(
+        default="truncate",
+        description="What becomes of a longer prompt: its end is used, or the row is rejected.",
+    )
+
+
+class TextGeneration:
+    """See the module."""
+
+    name: ClassVar[str] = "text-generation"
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    processor: ClassVar[str] = "AutoTokenizer"
+    fields: ClassVar[tuple[str, ...]] = ("text|messages:json",)
+    work: ClassVar[Work] = "generating"
+    metrics: ClassVar[tuple[str, ...]] = ("rouge",)
+    Options: ClassVar[type[Section]] = TextGenerationOptions
+
+    def encode(
+        self, fields: Fields, processor: Any, facts: ModelFacts, options: TextGenerationOptions
+    ) -> Encoded:
+        """See Task; a chat that no prompt can be made of is an error of its row."""
+        errors: dict[int, str] = {}
+        given, texts = _texts(fields, processor, options, errors)
+        ids = prompts.tokenized(texts, processor, special="text" in fields)
+        limit = _limit(facts, options)
+        if limit is not None:
+            if options.long_text == "reject":
+                errors |= _too_long(ids, limit)
+            ids = [prompts.cut(one, limit, processor.bos_token_id) for one in ids]
+        seeds = [prompts.seed_of(options.seed or 0, text) for text in given]
+        encoded = prompts.encoded(
+            ids, seeds if options.temperature else None, options.max_new_tokens
+        )
+        return writing.without(encoded, errors)
+
+    def readout(
+        self, processor: Any, facts: ModelFacts, options: TextGenerationOptions
+    ) -> Generation:
+        """See Task."""
+        del processor
+        names = (*_CHOSEN, *_DRAWN) if options.temperature else _CHOSEN
+        chosen = {name: getattr(options, name) for name in names}
+        return Generation(
+            settings={**writing.settings(facts, "text-generation", chosen), "num_beams": 1},
+            max_new_tokens=options.max_new_tokens,
+            sample=options.temperature > 0,
+            stop=options.stop or (),
+        )
+
+    def decode(
+        self,
+        outputs: Outputs,
+        encoded: Encoded,
+        fields: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: TextGenerationOptions,
+    ) -> pa.Table:
+        """See Task; `generated_tokens` counts those of a stop string, not the token of the end."""
+        texts, stopped = writing.cut_off(writing.written(outputs, processor), options.stop or ())
+        finish = np.where(stopped, 0, dense(outputs, "finish"))
+        columns = writing.stretched(
+            [texts, writing.reasons(finish), ragged(outputs, "ids").lengths.tolist()],
+            encoded.rows,
+            len(next(iter(fields.values()))),
+        )
+        schema = self.schema(facts, options)
+        return pa.table(
+            [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)],
+            schema=schema,
+        )
+
+    def schema(self, facts: ModelFacts, options: TextGenerationOptions) -> pa.Schema:
+        """See Task; raises ConfigError for options that do not fit the model."""
+        _limit(facts, options)
+        return pa.schema(
+            [
+                ("generated_text", pa.string()),
+                ("finish_reason", pa.string()),
+                ("generated_tokens", pa.int32()),
+            ]
+        )
+
+    def agrees(self, ours: pa.Table, reference: pa.Table) -> None:
+        """Nothing is proved by a text that differs, see Task."""
+        del ours, reference
+
+
+def _texts(
+    fields: Fields, processor: Any, options: TextGenerationOptions, errors: dict[int, str]
+) -> tuple[list[str], list[str]]:
+    """What the rows hold, and the prompts; one that cannot be made is '' and among the errors."""
+    if "text" in fields:
+        if options.system is not None:
+            raise ConfigError(
+                "options.system: it is for chats, and this job reads texts; bind 'messages' in "
+                "source.columns, or leave it out"
+            )
+        texts = fields["text"].to_pylist()
+        return texts, texts
+    given = fields["messages"].to_pylist()
+    made, bad = chats.prompts(given, processor, options.system)
+    errors |= bad
+    return given, made
+
+
+def _too_long(ids: prompts.Prompts, limit: int) -> dict[int, str]:
+    return {
+        row: f"the prompt has {len(one)} tokens, more than {limit}"
+        for row, one in enumerate(ids)
+        if len(one) > limit
+    }
+
+
+def _limit(facts: ModelFacts, options: TextGenerationOptions) -> int | None:
+    """Tokens of a prompt; raises ConfigError where it and the new tokens do not fit the model."""
+    if options.max_length is None:
+        if facts.max_length is None:
+            return None
+        if options.max_new_tokens >= facts.max_length:
+            raise ConfigError(
+                f"options.max_new_tokens: {options.max_new_tokens} leave no room for a prompt in "
+                f"the {facts.max_length} tokens of this model; lower it"
+            )
+        return facts.max_length - options.max_new_tokens
+    whole = options.max_length + options.max_new_tokens
+    if facts.positions is not None and whole > facts.positions:
+        raise ConfigError(
+            f"options.max_length, options.max_new_tokens: {whole} tokens together are more than "
+            f"this model has positions for ({facts.positions}); lower one of them"
+        )
+    return options.max_length
