@@ -1,9 +1,10 @@
-"""Loading: a job file and its overrides become one LabelJob, or one error that tells all.
+"""Loading: a job file and its overrides become one job, or one error that tells all.
 
 Which tasks there are is not known here: a function hands in a task's class of options.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from pydantic import Field, ValidationError, create_model
 
@@ -16,6 +17,7 @@ from labelmill.errors import ConfigError, StorageError
 from labelmill.storage import FileMissing, open_file
 
 OptionsClass = Callable[[str], type[Section]]
+Job = TypeVar("Job", bound=Section)  # LabelJob or TrainJob
 
 
 class _AnyOptions(Section, extra="allow"):
@@ -23,6 +25,13 @@ class _AnyOptions(Section, extra="allow"):
 
 
 def load_job(path: str, overrides: Sequence[str] = (), *, options_class: OptionsClass) -> LabelJob:
+    """The labelling job of a file; see `load_as`."""
+    return load_as(LabelJob, path, overrides, options_class=options_class)
+
+
+def load_as(
+    kind: type[Job], path: str, overrides: Sequence[str] = (), *, options_class: OptionsClass
+) -> Job:
     """The job of the YAML file at `path` (local or a URL) with `--set` overrides laid over it.
 
     `options_class` gives the class of a task's options by the task's name, and raises ConfigError
@@ -30,14 +39,16 @@ def load_job(path: str, overrides: Sequence[str] = (), *, options_class: Options
     """
     laid = [parse_override(text) for text in overrides]
     settings = apply(parse_mapping(_read(path), path), laid)
-    job = _check(settings, options_class)
-    if isinstance(job, LabelJob):
+    job = _check(kind, settings, options_class)
+    if not isinstance(job, list):
         return job
     places = [PLACE if any(o.touches(p.path) for o in laid) else path for p in job]
     raise ConfigError("\n".join(f"{place}: {p}" for place, p in zip(places, job, strict=True)))
 
 
-def _check(settings: Mapping[str, object], options_class: OptionsClass) -> LabelJob | list[Problem]:
+def _check(
+    kind: type[Job], settings: Mapping[str, object], options_class: OptionsClass
+) -> Job | list[Problem]:
     """The job that the settings make, or all that is wrong with them."""
     unknown: list[Problem] = []
     options: type[Section] = _AnyOptions
@@ -47,7 +58,7 @@ def _check(settings: Mapping[str, object], options_class: OptionsClass) -> Label
             options = options_class(task)
         except ConfigError as err:
             unknown = [Problem(path=("task",), message=str(err))]
-    model = job_class(options)
+    model = job_class(options, kind)
     # A section that is left out, or whose every line is commented out, has its defaults.
     empty: dict[str, object] = {
         name: {} for name in subsections(model) if settings.get(name) is None
@@ -57,12 +68,12 @@ def _check(settings: Mapping[str, object], options_class: OptionsClass) -> Label
         job = model.model_validate(opened)
     except ValidationError as err:
         return unknown + problems(err, model, opened)
-    return unknown or LabelJob.model_validate(dict(job))
+    return unknown or kind.model_validate(dict(job))
 
 
-def job_class(options: type[Section]) -> type[LabelJob]:
-    """LabelJob with the class of its `options` filled in, so that one check sees the whole job."""
-    return create_model("LabelJob", __base__=LabelJob, options=(options, Field()))
+def job_class(options: type[Section], kind: type[Section] = LabelJob) -> type[Section]:
+    """The job with the class of its `options` filled in, so that one check sees the whole of it."""
+    return create_model(kind.__name__, __base__=kind, options=(options, Field()))
 
 
 def _read(path: str) -> bytes:

@@ -11,7 +11,8 @@ from labelmill.config.values import Auto, Count, Size, Text, Texts
 BadRow = Literal["reject", "null", "fail"]
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
+    """One text as a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -35,7 +36,7 @@ def _bad_row(settings: dict[str, Any]) -> BadRow:
 class SourceSection(Section):
     """The rows to label."""
 
-    path: Annotated[Texts, BeforeValidator(_listed, json_schema_input_type=Text | Texts)] = Field(
+    path: Annotated[Texts, BeforeValidator(listed, json_schema_input_type=Text | Texts)] = Field(
         description="File, directory, glob, or a list of them; local or behind a URL. "
         "A relative path starts at the current directory."
     )
