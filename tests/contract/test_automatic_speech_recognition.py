@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from labelmill.errors import ConfigError, ModelError
-from labelmill.tasks import model_class
+from labelmill.tasks import is_checked, model_class
 from labelmill.tasks.automatic_speech_recognition import AutomaticSpeechRecognition
 from labelmill.tasks.automatic_speech_recognition import (
     AutomaticSpeechRecognitionOptions as Options,
@@ -321,6 +321,11 @@ def test_the_class_depends_on_the_checkpoint(ctc, whisper, tmp_path):
     facts, _ = known(tiny_audio_classifier(tmp_path, "ast"), "AutoFeatureExtractor")
     with pytest.raises(ModelError, match="expected Whisper, or a CTC model"):
         TASK.schema(facts, Options())
+
+
+def test_only_what_ctc_spells_is_checked(ctc, whisper):
+    assert is_checked(TASK, known(ctc(), TASK.processor)[0])
+    assert not is_checked(TASK, known(whisper(), TASK.processor)[0])
 
 
 def test_nearly_equal_transcripts_agree():

@@ -14,6 +14,7 @@ from labelmill.batch import ModelFacts
 from labelmill.checkpoints.checkpoint import Checkpoint, has_any
 from labelmill.checkpoints.resolving import localize
 from labelmill.checkpoints.sentences import lower, lowers, sentence_facts
+from labelmill.checkpoints.sounds import sound_facts
 from labelmill.checkpoints.tokenizer import FastTokenizer
 from labelmill.checkpoints.writing import writing_facts
 from labelmill.errors import ModelError
@@ -61,6 +62,7 @@ def facts(checkpoint: Checkpoint, kind: str = TOKENIZER) -> ModelFacts:
     checkpoint = localize(checkpoint)
     config = _config(checkpoint)
     labels = _labels(config, checkpoint.source)
+    writing = writing_facts(checkpoint, config)
     tokenizer = _tokenizer_of(processor(checkpoint, kind))
     limit = _length_limit(config)
     lengths = [limit, None if tokenizer is None else _tokenizer_length(tokenizer)]
@@ -72,12 +74,13 @@ def facts(checkpoint: Checkpoint, kind: str = TOKENIZER) -> ModelFacts:
         max_length=min((length for length in lengths if length is not None), default=None),
         pad_token_id=0
         if tokenizer is None
-        else _pad_token_id(config, tokenizer, checkpoint.source),
+        else _pad_token_id(config, tokenizer, checkpoint.source, writes=writing is not None),
         positions=None if _reaches_on(config) else limit,
         hidden_size=_hidden_size(config),
         encoder_decoder=bool(getattr(config, "is_encoder_decoder", False)),
         sentence=sentence_facts(checkpoint),
-        writing=writing_facts(checkpoint, config),
+        writing=writing,
+        sound=sound_facts(config),
         path=checkpoint.path,
     )
 
@@ -200,10 +203,14 @@ def _tokenizer_length(tokenizer: PreTrainedTokenizerBase) -> int | None:
     return length if 0 < length <= _SANE_LENGTH else None
 
 
-def _pad_token_id(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, source: str) -> int:
+def _pad_token_id(
+    config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, source: str, *, writes: bool
+) -> int:
     for candidate in (getattr(config, "pad_token_id", None), tokenizer.pad_token_id):
         if isinstance(candidate, int):
             return candidate
+    if writes:
+        return 0  # it is masked, and no writing model finds the end of a text by it
     raise ModelError(
         f"model {source!r} has no padding token, neither in config.json ('pad_token_id') nor in "
         "its tokenizer; set one there"

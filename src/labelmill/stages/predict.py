@@ -22,7 +22,7 @@ from labelmill.stages.inference import Inferred, open_inference
 from labelmill.stages.parcel import Parcel
 from labelmill.stages.processor import processor_of
 from labelmill.stages.quarantine import Quarantine, without
-from labelmill.tasks import Fields, Task
+from labelmill.tasks import Fields, Task, is_checked
 
 NOT_FINITE = "the model's output is not a finite number"
 TRIES = 2  # a replica may die twice over a split before the split is suspect
@@ -37,6 +37,7 @@ class Replica:
         self._recipe = recipe
         self._board = board
         self._task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
+        self._checked = is_checked(self._task, recipe.facts)
         self._inference = open_inference(recipe)
 
     def predict(self, parcel: Parcel) -> Parcel:
@@ -100,7 +101,7 @@ class Replica:
     def _check(self, encoded: Encoded, parcel: Parcel) -> Mapping[str, float] | None:
         """Compare a sample with float32; raises EngineError below the job's min_agreement."""
         runtime = self._recipe.runtime
-        if runtime.precision == "float32" or not len(encoded) or not self._task.checked:
+        if runtime.precision == "float32" or not len(encoded) or not self._checked:
             return None
         labels = parcel.labels()
         rows = agreement.sample(labels.num_rows)

@@ -87,6 +87,15 @@ def model_class(task: Task, facts: ModelFacts, options: Any) -> str:
     return task.auto_class if chosen is None else str(chosen(facts, options))
 
 
+def is_checked(task: Task, facts: ModelFacts) -> bool:
+    """Whether this checkpoint's labels are compared with float32's: see `Task.checked`.
+
+    A task of several families has the method `is_checked(facts)` besides.
+    """
+    chosen = getattr(task, "is_checked", None)
+    return task.checked if chosen is None else bool(chosen(facts))
+
+
 class Trainable(Task, Protocol):
     """What a task class must have besides, so that models can be trained for it."""
 

@@ -21,7 +21,7 @@ from labelmill.ops import hearing, speech
 from labelmill.readouts import FrameTokens, Readout, Transcription
 from labelmill.tasks import Fields, Work
 
-_SIMILAR = 0.9  # share of characters in common that makes two transcripts the same to `agrees`
+_SIMILAR = 0.9  # share of characters in common that makes two transcripts of CTC the same
 _WHISPER_ONLY = ("language", "translate", "max_new_tokens", "num_beams")
 _TIMES = {"ctc": ("none", "char", "word"), "whisper": ("none", "segment")}
 
@@ -80,6 +80,10 @@ class AutomaticSpeechRecognition:
         """See `tasks.model_class`."""
         del options
         return "AutoModelForSpeechSeq2Seq" if _kind(facts) == "whisper" else self.auto_class
+
+    def is_checked(self, facts: ModelFacts) -> bool:
+        """See `tasks.is_checked`; what Whisper writes parts ways at the first near tie."""
+        return _kind(facts) == "ctc"
 
     def encode(
         self,

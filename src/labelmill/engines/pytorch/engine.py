@@ -75,7 +75,7 @@ class PyTorchEngine:
         self.precision = precision
         self.device = device
         self._dtype: torch.dtype = getattr(torch, precision)
-        writes = isinstance(readout, Generation)
+        writes = isinstance(readout, Generation | Transcription)
         on_cpu = _CPU_WRITING_BUDGET if writes else _CPU_BUDGET
         self.default_budget = on_cpu if device == "cpu" else _CUDA_BUDGET
         self.launch = _CPU_LAUNCH if device == "cpu" and not writes else 0
