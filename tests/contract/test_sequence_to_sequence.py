@@ -180,7 +180,7 @@ def test_a_checkpoint_that_writes_more_than_it_has_positions_for_writes_those(ti
 # Long texts
 
 
-@pytest.mark.parametrize("architecture", ["t5", "bart", "marian", "nllb"])
+@pytest.mark.parametrize("architecture", ["t5", "bart", "marian", "pegasus"])
 def test_windows_are_written_one_by_one_and_joined(tiny, architecture):
     path = tiny(architecture)
     facts, processor = known(path)
