@@ -15,7 +15,16 @@ from labelmill.storage.store import FileMissing
 T = TypeVar("T")
 
 PAUSES = (0.1, 0.5, 2.0)  # seconds before each further try
-_NETWORK = {"aiohttp", "httpx", "httpcore", "requests", "urllib3", "paramiko"}
+_NETWORK = {
+    "aiohttp",
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "httpcore2",
+    "requests",
+    "urllib3",
+    "paramiko",
+}
 _GONE = (404, 410)
 _MISTAKES = (AssertionError, AttributeError, NameError, TypeError)  # of a programmer, not of a disk
 
@@ -85,6 +94,11 @@ def _storage_error(error: Exception, url: str) -> StorageError:
     if isinstance(error, PermissionError):
         return StorageError(
             f"{url!r}: access denied ({_reason(error)}); check the permissions or the credentials"
+        )
+    if url.startswith("hf://") and (_of_network(error) or isinstance(error, ConnectionError)):
+        return StorageError(
+            f"{url!r}: the hub cannot be reached ({_reason(error)}); check the network, set "
+            "HF_ENDPOINT to a mirror, or download the files and name their directory"
         )
     return StorageError(f"{url!r}: {_reason(error)}")
 

@@ -66,6 +66,8 @@ class RemoteStore:
 
     def kind(self, path: str) -> Kind | None:
         """See `Store.kind`; over HTTP everything is a file."""
+        if self._above_repositories(path):
+            return "directory"
         try:
             info = self._info(path)
         except FileMissing:
@@ -75,6 +77,8 @@ class RemoteStore:
     def names(self, path: str) -> tuple[str, ...]:
         """See `Store.names`."""
         top = self._full(path)
+        if self._above_repositories(path):
+            return ()
         try:
             found = self._fresh(path, lambda: self._fs.ls(top, detail=False))
         except FileMissing:
@@ -156,7 +160,8 @@ class RemoteStore:
     def _find(self, top: str, depth: int | None) -> dict[str, Info]:
         # Elsewhere fsspec walks, and leaves out a directory that fails unless told to raise.
         flat = self._scheme in _FLAT and depth is None
-        options = {} if flat else {"maxdepth": depth, "on_error": "raise"}
+        options = {} if flat else {"maxdepth": depth}
+        options |= {} if self._scheme in _FLAT else {"on_error": "raise"}
         try:
             return self._fresh("", lambda: self._fs.find(top, detail=True, **options))
         except FileMissing:
@@ -174,6 +179,12 @@ class RemoteStore:
         tries = 1 if self._scheme in _RETRYING else 4
         with named(urls.join(self.url, path)):
             return failures.persist(call, tries=tries)
+
+    def _above_repositories(self, path: str) -> bool:
+        """On the hub: a place that holds repositories, which cannot be listed there."""
+        full = self._full(path)
+        needed = 2 if full.startswith(("datasets", "spaces")) else 1
+        return self._scheme == "hf" and full.count("/") < needed
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
