@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from labelmill.batch import ModelFacts, WritingFacts
@@ -76,3 +77,8 @@ def test_stretched_puts_values_where_their_rows_are():
 
 def test_reasons_are_named():
     assert writing.reasons(np.array([0, 1])) == ["stop", "length"]
+
+
+def test_same_compares_to_the_letter():
+    ours, reference = pa.table({"a": ["x", None, "y"]}), pa.table({"a": ["x", None, "y "]})
+    assert writing.same(ours, reference).tolist() == [True, True, False]

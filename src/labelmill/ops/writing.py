@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from labelmill.batch import Encoded, ModelFacts, Outputs, Ragged, WritingFacts, ragged
@@ -201,6 +202,12 @@ def joined(texts: Sequence[str], rows: Any, count: int) -> pa.Array:
         found.setdefault(row, []).append(text)
     groups = (found.get(row) for row in range(count))
     return pa.array([None if group is None else _one(group) for group in groups], pa.string())
+
+
+def same(ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
+    """[rows] whether the texts of the first columns are the same to the letter; null is null."""
+    pairs = zip(ours.column(0).to_pylist(), reference.column(0).to_pylist(), strict=True)
+    return np.array([one == other for one, other in pairs], np.bool_)
 
 
 def _one(group: list[str]) -> str:

@@ -8,6 +8,8 @@ text is cut to what the model reads, or translated piece by piece.
 
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
@@ -43,6 +45,7 @@ class Translation:
     fields: ClassVar[tuple[str, ...]] = ("text",)
     work: ClassVar[Work] = "generating"
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
+    checked: ClassVar[bool] = False
     Options: ClassVar[type[Section]] = TranslationOptions
 
     def encode(
@@ -111,9 +114,9 @@ class Translation:
         writing.refuse_idle_penalty(facts, _task(options), options)
         return pa.schema([("translation", pa.string())])
 
-    def agrees(self, ours: pa.Table, reference: pa.Table) -> None:
-        """Nothing is proved by a text that differs, see Task."""
-        del ours, reference
+    def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
+        """Whether the texts are the same; not asked for, see Task."""
+        return writing.same(ours, reference)
 
 
 def _task(options: TranslationOptions) -> str:
