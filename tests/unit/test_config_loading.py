@@ -156,8 +156,14 @@ def test_on_bad_row_goes_by_keep_unless_it_is_set(tmp_path, source, on_bad_row):
             "'int8' is not supported yet; expected auto, float32, bfloat16 or float16",
         ),
         ("model.engine", "vllm", "'vllm' is not supported yet; expected auto or pytorch"),
-        ("source.format", "csv", "'csv' is not supported yet; expected auto, parquet or jsonl"),
-        ("source.format", "xlsx", "input should be 'auto', 'parquet' or 'jsonl' (got 'xlsx')"),
+        (
+            "source.format",
+            "xlsx",
+            (
+                "input should be 'auto', 'parquet', 'jsonl', 'csv', 'tsv', 'arrow', 'webdataset', "
+                "'imagefolder' or 'audiofolder' (got 'xlsx')"
+            ),
+        ),
         ("model.path", "", "input should be text (got ''); it must not be empty"),
         ("model.path", None, "input should be text (got None)"),
         ("model.revision", 1234567, "input should be text or null (got 1234567); put it in quotes"),

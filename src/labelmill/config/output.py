@@ -24,7 +24,8 @@ class OutputSection(Section):
     )
     position: bool = Field(
         default=False,
-        description="Add each row's place in its shard: row number (Parquet), byte offset (JSONL).",
+        description="Add each row's place in its shard: its byte offset in text (JSONL, CSV, TSV), "
+        "its row number elsewhere.",
     )
     reject_text: bool = Field(
         default=True,

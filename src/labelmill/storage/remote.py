@@ -160,7 +160,7 @@ class RemoteStore:
     def _find(self, top: str, depth: int | None) -> dict[str, Info]:
         # Elsewhere fsspec walks, and leaves out a directory that fails unless told to raise.
         flat = self._scheme in _FLAT and depth is None
-        options = {} if flat else {"maxdepth": depth}
+        options: dict[str, Any] = {} if flat else {"maxdepth": depth}
         options |= {} if self._scheme in _FLAT else {"on_error": "raise"}
         try:
             return self._fresh("", lambda: self._fs.find(top, detail=True, **options))
