@@ -137,6 +137,80 @@ def verify(output: str, source: bool, as_json: bool) -> None:
 
 
 @group.command()
+@click.argument("output", metavar="OUTPUT")
+@click.option(
+    "--gold",
+    required=True,
+    metavar="COLUMN|FILE",
+    help="Column of the output that holds the right answers; with --key a Parquet, JSONL, CSV or "
+    "Arrow file, or a directory of them.",
+)
+@click.option("--key", metavar="COLUMN", help="Column by which rows and gold file are joined.")
+@click.option(
+    "--gold-column",
+    metavar="COLUMN",
+    help="Column of the gold file; needed where it has several beside the key.",
+)
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="COLUMN",
+    help="Also measure the rows of each value of this column. May be repeated.",
+)
+@click.option(
+    "--names",
+    metavar="A,B,...",
+    help="Labels that gold numbers stand for, in order from 0.",
+)
+@click.option("--tokenize", metavar="NAME", help="Tokenizer of BLEU, by sacrebleu's name.")
+@click.option(
+    "--bootstrap",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Samples for the 95% intervals; 0 for none.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--page", metavar="FILE.html", help="Also write one HTML page, with figures.")
+@_JSON
+def evaluate(  # noqa: PLR0913, PLR0917 - one an option
+    output: str,
+    gold: str,
+    key: str | None,
+    gold_column: str | None,
+    by: tuple[str, ...],
+    names: str | None,
+    tokenize: str | None,
+    bootstrap: int,
+    seed: int,
+    page: str | None,
+    as_json: bool,
+) -> None:
+    """Measure the labels of the run in the directory OUTPUT against gold ones.
+
+    The standard metrics of the run's task, each with a bootstrap interval; docs/evaluate.md says
+    which, and what gold looks like. Rows that cannot be measured are counted and told. A run that
+    is not whole is measured as far as it is. Needs the extra: pip install 'labelmill[evaluate]'.
+    """
+    from labelmill.cli import evaluating
+    from labelmill.evaluation.evaluation import Wish
+
+    wish = Wish(
+        output=output,
+        gold=gold,
+        key=key,
+        gold_column=gold_column,
+        by=by,
+        names=tuple(name.strip() for name in names.split(",")) if names else (),
+        tokenize=tokenize,
+        resamples=bootstrap,
+        seed=seed,
+    )
+    sys.exit(evaluating.evaluating(wish, page, as_json=as_json))
+
+
+@group.command()
 @click.option(
     "--dir",
     "directory",

@@ -1,4 +1,4 @@
-"""Checking: what a person sees of `verify`, while it works and at its end."""
+"""Checking: what a person sees of `verify`, while it works and at its end; the bar for others."""
 
 from types import TracebackType
 from typing import Self
@@ -16,10 +16,10 @@ _LISTED = 50
 class Checking:
     """A bar over the parts, on a terminal; nothing elsewhere. Writes to stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "verifying parts") -> None:
         console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("verifying parts"),
+            TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -42,7 +42,7 @@ class Checking:
         self._progress.stop()
 
     def show(self, done: int, total: int) -> None:
-        """So many parts of so many are verified."""
+        """So many parts of so many are done."""
         self._progress.update(self._task, completed=done, total=total)
 
 

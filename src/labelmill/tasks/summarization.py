@@ -33,7 +33,7 @@ class Summarization:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text",)
     work: ClassVar[Work] = "generating"
-    metrics: ClassVar[tuple[str, ...]] = ("rouge",)
+    metrics: ClassVar[tuple[str, ...]] = ("rouge1", "rouge2", "rougeL")
     checked: ClassVar[bool] = False
     Options: ClassVar[type[Section]] = SummarizationOptions
 

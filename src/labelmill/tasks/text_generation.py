@@ -54,7 +54,7 @@ class TextGeneration:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text|messages:json",)
     work: ClassVar[Work] = "generating"
-    metrics: ClassVar[tuple[str, ...]] = ("rouge",)
+    metrics: ClassVar[tuple[str, ...]] = ("exact_match", "chrf")
     checked: ClassVar[bool] = False
     Options: ClassVar[type[Section]] = TextGenerationOptions
 

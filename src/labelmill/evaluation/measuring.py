@@ -1,0 +1,52 @@
+"""Measuring: every metric of scored rows, with its interval, and of their slices."""
+
+import numpy as np
+
+from labelmill.evaluation import resampling
+from labelmill.evaluation.result import Measured, Slice
+from labelmill.evaluation.scored import Numbers, Scored, Told, Values, plain
+from labelmill.evaluation.slices import Slices
+
+
+def measured(scored: Scored, resamples: int, seed: int) -> tuple[dict[str, Measured], Told]:
+    """Every metric over all rows with its interval, and what is to be said of them."""
+    counts = np.bincount(scored.patterns, minlength=scored.kinds)
+    values = scored.counted(counts) | scored.ranked(np.arange(len(scored.patterns)))
+    ends, without = resampling.intervals(scored, resamples, seed)
+    told = scored.told()
+    notes = [*told.notes]
+    if without:
+        notes.append(
+            f"no interval for {', '.join(without)}: {resamples:,} samples of "
+            f"{len(scored.patterns):,} rows take too long to sort; lower --bootstrap"
+        )
+    metrics = {
+        name: Measured(value=_finite(value), low=low, high=high)
+        for name, value in values.items()
+        for low, high in [ends.get(name, (None, None))]
+    }
+    return metrics, Told(
+        tables=tuple(table for table in told.tables if table.rows),
+        left_out=told.left_out,
+        notes=tuple(notes),
+        signatures=told.signatures,
+    )
+
+
+def sliced(scored: Scored, slices: Slices) -> tuple[Slice, ...]:
+    """Every metric of each slice."""
+    return tuple(
+        Slice(value=value, rows=len(rows), metrics=_values(scored, rows))
+        for value, rows in slices.rows().items()
+    )
+
+
+def _values(scored: Scored, rows: Numbers) -> dict[str, float | None]:
+    counts = np.bincount(scored.patterns[rows], minlength=scored.kinds)
+    values: Values = scored.counted(counts) | scored.ranked(rows)
+    return {name: _finite(value) for name, value in values.items()}
+
+
+def _finite(value: float) -> float | None:
+    found = plain(value)
+    return None if found is None else float(found)

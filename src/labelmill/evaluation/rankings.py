@@ -1,0 +1,62 @@
+"""Rankings: what a score for every label is worth, whatever threshold one sets.
+
+One label against all others: ROC-AUC, average precision and the threshold with the best F1, by
+scikit-learn. A label that every row has, or none, has no ranking and is left out of the means.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from labelmill.evaluation import libraries
+from labelmill.evaluation.scored import Flags, Table, Values, ratio
+
+Scores = npt.NDArray[np.float32]
+
+
+def means(gold: Flags, scores: Scores) -> Values:
+    """Macro means over labels; `gold` and `scores` [rows, labels]."""
+    metrics = libraries.load("sklearn.metrics")
+    usable = _ranked(gold)
+    if not len(usable):
+        return {"roc_auc": float("nan"), "average_precision": float("nan")}
+    areas = [metrics.roc_auc_score(gold[:, n], scores[:, n]) for n in usable]
+    precisions = [metrics.average_precision_score(gold[:, n], scores[:, n]) for n in usable]
+    return {
+        "roc_auc": float(np.mean(areas)),
+        "average_precision": float(np.mean(precisions)),
+    }
+
+
+def thresholds(gold: Flags, scores: Scores, names: Sequence[str]) -> Table:
+    """For each label how well it ranks, and from which score on giving it is best by F1.
+
+    The threshold was chosen on these very rows: on others it does a little worse.
+    """
+    return Table(
+        name="thresholds",
+        about="Each label against all others. best_f1 is reached where the label is given from "
+        "best_threshold on; it was chosen on these very rows.",
+        columns=("label", "roc_auc", "average_precision", "best_threshold", "best_f1"),
+        rows=tuple((names[n], *_row(gold[:, n], scores[:, n])) for n in _ranked(gold)),
+    )
+
+
+def _row(gold: Flags, scores: Scores) -> tuple[float, float, float, float]:
+    metrics = libraries.load("sklearn.metrics")
+    precision, recall, levels = metrics.precision_recall_curve(gold, scores)
+    # The last point is (1, 0) by definition and belongs to no threshold.
+    f1 = ratio(2 * precision * recall, precision + recall)[:-1]
+    best = int(f1.argmax())
+    return (
+        float(metrics.roc_auc_score(gold, scores)),
+        float(metrics.average_precision_score(gold, scores)),
+        float(levels[best]),
+        float(f1[best]),
+    )
+
+
+def _ranked(gold: Flags) -> npt.NDArray[np.intp]:
+    """Labels that some rows have and some have not."""
+    return np.flatnonzero(gold.any(axis=0) & ~gold.all(axis=0))

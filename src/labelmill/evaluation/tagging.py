@@ -1,0 +1,182 @@
+"""Tagging: entities against gold entities, by exact match of label and place.
+
+Gold comes in one of two forms:
+
+    list<struct<label, start, end>>   characters of the text, as the column `entities` has them;
+                                      more fields do not matter; label "O" is no entity
+    list<string>                      a tag for each word (BIO, IOB1 or BIOES), for jobs that label
+                                      lists of words; the words must be among the kept columns
+
+Tags are read by seqeval's rule. Then an entity of the model is compared by the words that it
+touches, so that punctuation which the model leaves out of a word costs nothing. Memory: some
+hundred bytes for each *different* outcome of a row, 4 for each row.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.types as pt
+
+from labelmill.errors import ConfigError, InputError
+from labelmill.evaluation import libraries
+from labelmill.evaluation.scored import Numbers, Table, Told, Values, ratio
+
+METRICS = ("entity_f1", "entity_precision", "entity_recall", "entity_f1_macro")
+
+Entity = tuple[str, int, int]  # label, first place, place after the last
+Outcome = tuple[tuple[str, int, int, int], ...]  # of each label: right, given, gold
+
+
+class TaggingScorer:
+    """See the module."""
+
+    takes_null = False
+    takes_empty = True
+
+    def __init__(self, words: str | None) -> None:
+        """`words`: the column of the output with each row's words, where the job labels words."""
+        self.columns: Sequence[str] = ("entities",)
+        self.words = words
+        self._outcomes: dict[Outcome, int] = {}
+        self._chunks: list[npt.NDArray[np.int32]] = []
+
+    def add(self, labelled: pa.Table, gold: pa.Array) -> None:
+        """See Scorer; with tags as gold, `labelled` has the column "words" besides."""
+        pairs = self._pairs(labelled, gold)
+        found = [self._outcomes.setdefault(outcome(*pair), len(self._outcomes)) for pair in pairs]
+        self._chunks.append(np.array(found, np.int32))
+
+    def scored(self) -> "ScoredEntities":
+        """See Scorer."""
+        return ScoredEntities(tuple(self._outcomes), np.concatenate(self._chunks))
+
+    def _pairs(self, labelled: pa.Table, gold: pa.Array) -> Iterable[tuple[set[Entity], ...]]:
+        """Entities and gold entities of each row."""
+        given = labelled["entities"].to_pylist()
+        form = _form(gold.type)
+        if form == "spans":
+            pairs = zip(given, gold.to_pylist(), strict=True)
+            return [(_spans(entities), _spans(right)) for entities, right in pairs]
+        if "words" not in labelled.column_names:
+            raise ConfigError(
+                "--gold: holds a tag for each word, which needs the words; label with them among "
+                "source.columns.words and source.keep, or give gold as list<struct<label, start, "
+                "end>>"
+            )
+        rows = zip(given, labelled["words"].to_pylist(), gold.to_pylist(), strict=True)
+        return [(_touched(entities, words), _tagged(tags, words)) for entities, words, tags in rows]
+
+
+class ScoredEntities:
+    """Rows of outcomes, see Scored."""
+
+    def __init__(self, outcomes: Sequence[Outcome], patterns: npt.NDArray[np.int32]) -> None:
+        """`patterns` [rows] are places in `outcomes`."""
+        self.patterns, self.kinds = patterns, len(outcomes)
+        self._names = tuple(sorted({label for each in outcomes for label, *_ in each}))
+        places = {name: place for place, name in enumerate(self._names)}
+        self._sums = np.zeros((len(outcomes), 3, len(self._names)), np.int32)
+        for row, each in enumerate(outcomes):
+            for label, right, given, gold in each:
+                self._sums[row, :, places[label]] = right, given, gold
+
+    def counted(self, counts: Numbers) -> Values:
+        """See Scored."""
+        hits, given, gold = self._summed(counts)
+        f1 = ratio(2 * hits, given + gold)[(given + gold) > 0]
+        return {
+            "entity_f1": float(ratio(2 * hits.sum(), given.sum() + gold.sum())),
+            "entity_precision": float(ratio(hits.sum(), given.sum())),
+            "entity_recall": float(ratio(hits.sum(), gold.sum())),
+            "entity_f1_macro": float(f1.mean()) if len(f1) else float("nan"),
+        }
+
+    def ranked(self, rows: Numbers) -> Values:
+        """See Scored."""
+        del rows
+        return {}
+
+    def told(self) -> Told:
+        """See Scored."""
+        hits, given, gold = self._summed(np.bincount(self.patterns, minlength=self.kinds))
+        columns = (
+            ratio(hits, given), ratio(hits, gold), ratio(2 * hits, given + gold), gold, given,
+        )  # fmt: skip
+        rows = zip(self._names, *(column.tolist() for column in columns), strict=True)
+        strange = [
+            name for n, name in enumerate(self._names) if gold[n] and not given[n] and not hits[n]
+        ]
+        note = f"gold labels that the model never gave: {', '.join(map(repr, strange[:10]))}"
+        classes = Table(
+            name="classes",
+            about="Entities of each label; support is the number of gold ones.",
+            columns=("label", "precision", "recall", "f1", "support", "given"),
+            rows=tuple(rows),
+        )
+        return Told(tables=(classes,), notes=(note,) if strange else ())
+
+    def _summed(self, counts: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """[labels] right, given, gold."""
+        flat = counts.astype(np.float64) @ self._sums.reshape(self.kinds, -1)
+        hits, given, gold = np.rint(flat).astype(np.int64).reshape(3, -1)
+        return hits, given, gold
+
+
+def outcome(given: set[Entity], gold: set[Entity]) -> Outcome:
+    """Of each label that occurs: how many are right, given and gold."""
+    right, ours, theirs = (
+        Counter(label for label, *_ in found) for found in (given & gold, given, gold)
+    )
+    return tuple((name, right[name], ours[name], theirs[name]) for name in sorted(ours | theirs))
+
+
+def _form(kind: pa.DataType) -> str:
+    """Either "spans" or "tags"; raises ConfigError for another type."""
+    if pt.is_list(kind) or pt.is_large_list(kind):
+        inner = kind.value_type
+        if pt.is_string(inner) or pt.is_large_string(inner):
+            return "tags"
+        names = {inner.field(n).name for n in range(inner.num_fields)}
+        if pt.is_struct(inner) and {"label", "start", "end"} <= names:
+            return "spans"
+    raise ConfigError(
+        f"--gold: is of type {kind}, expected list<struct<label, start, end>>, or a list with a "
+        "tag (string) for each word"
+    )
+
+
+def _spans(entities: Sequence[dict[str, Any]]) -> set[Entity]:
+    found = {(each["label"], each["start"], each["end"]) for each in entities}
+    if any(None in each for each in found):
+        raise InputError("--gold: an entity has no label, start or end; mend the gold column")
+    return {each for each in found if each[0] != "O"}
+
+
+def _tagged(tags: Sequence[str], words: Sequence[str]) -> set[Entity]:
+    """Entities of a row's tags, by places of words."""
+    if len(tags) != len(words):
+        raise InputError(
+            f"--gold: a row has {len(tags)} tags for {len(words)} words ({words[:5]!r}, ...); "
+            "expected one for each; mend the gold column"
+        )
+    entities = libraries.load("seqeval.metrics.sequence_labeling").get_entities(list(tags))
+    return {(label, first, last + 1) for label, first, last in entities}
+
+
+def _touched(entities: Sequence[dict[str, Any]], words: Sequence[str]) -> set[Entity]:
+    """Entities by the places of the words that they touch; words are joined by single spaces."""
+    lengths = np.array([len(word) for word in words], np.int64)
+    ends = np.cumsum(lengths + 1) - 1
+    starts = ends - lengths
+    return {
+        (
+            each["label"],
+            int(np.searchsorted(ends, each["start"], side="right")),
+            int(np.searchsorted(starts, each["end"], side="left")),
+        )
+        for each in entities
+    }
