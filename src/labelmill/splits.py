@@ -1,8 +1,8 @@
 """The nouns of cutting: shard, cut rule, split, break, and the rows of a split on their way.
 
 Formats make them, the ledger records them, the stages pass them on. Nothing here reads a file. A
-position in a shard is a byte offset in the decompressed stream of text (JSON Lines, CSV, TSV), and a
-row number elsewhere.
+position in a shard is a byte offset in the decompressed stream of text (JSON Lines, CSV, TSV), and
+a row number elsewhere.
 """
 
 from collections.abc import Mapping

@@ -246,7 +246,7 @@ def test_source_whose_shards_all_break_off_gives_what_can_be_read_and_ends_with_
 
 
 def test_source_of_foreign_files_ends_with_2_naming_one(tmp_path: Path, model: str) -> None:
-    names = ("README.md", "a.csv", "b.jsonl.tmp", "c.parquet.crc", "_SUCCESS", ".hidden.jsonl")
+    names = ("README.md", "a.xlsx", "b.jsonl.tmp", "c.parquet.crc", "_SUCCESS", ".hidden.jsonl")
     lay(tmp_path / "in", [BadShard(name=name, data=rows(1)) for name in names])
 
     with pytest.raises(InputError, match=r"without shards.*4 other files.*README\.md") as told:
