@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from labelmill import checkpoints
 from labelmill.batch import SentenceFacts
-from labelmill.engines.pytorch.dense import dense_layer
 from labelmill.errors import ModelError
+from labelmill.models.dense import dense_layer
 from tests.support.sentence_models import WIDTH, tiny_encoder
 
 TYPES = "sentence_transformers.models."

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from labelmill.checkpoints import Checkpoint, localize
-from labelmill.readouts import Embedding, Readout
+from labelmill.models.precision import best_on_cpu
+from labelmill.readouts import Readout
 
 if TYPE_CHECKING:
     from labelmill.engines.pytorch.engine import PyTorchEngine
@@ -26,9 +27,7 @@ def best_precision(device: str) -> str:
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bfloat16" if native else "float16"
-    able = torch.cpu.get_capabilities()
-    native = any(able.get(feature, False) for feature in ("avx512_bf16", "amx_bf16"))
-    return "bfloat16" if native else "float32"
+    return best_on_cpu()
 
 
 def load(
@@ -42,12 +41,10 @@ def load(
 ) -> "PyTorchEngine":
     """See EngineModule. `threads` is set for the whole process: one engine a process."""
     # Not above: two seconds of imports that who only asks for the best device can do without.
-    from labelmill.engines.pytorch.embedding import spare_weights  # noqa: PLC0415
     from labelmill.engines.pytorch.engine import PyTorchEngine  # noqa: PLC0415
-    from labelmill.engines.pytorch.loading import load_model  # noqa: PLC0415
+    from labelmill.models.loading import load_model  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     local = localize(checkpoint)
-    spare = spare_weights(readout) if isinstance(readout, Embedding) else ()
-    module = load_model(local, auto_class, getattr(torch, precision), spare=spare)
+    module = load_model(local, auto_class, getattr(torch, precision), readout)
     return PyTorchEngine(module, readout, local, precision=precision, device=device)

@@ -9,16 +9,15 @@ import torch
 from torch.nn import functional
 
 from labelmill.checkpoints import Checkpoint
-from labelmill.engines.pytorch.dense import dense_layer
 from labelmill.engines.pytorch.reading import Model, Read, Reader, Tensors
-from labelmill.errors import ModelError
+from labelmill.models.dense import dense_layer
 from labelmill.readouts import Embedding, Ids
 
 Embed = Callable[[Tensors, torch.Tensor], torch.Tensor]  # -> [batch, dimensions]
 
 
 def reader(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Reader:
-    """See the readout; anchors are embedded here, once. Raises ModelError for a missing pooler."""
+    """See the readout; anchors are embedded here, once."""
     embed = _embedder(readout, model, checkpoint)
     if not readout.anchors:
         return lambda inputs, lengths: {"embedding": embed(inputs, lengths)}
@@ -34,14 +33,9 @@ def reader(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Reader:
     return similarity
 
 
-def spare_weights(readout: Embedding) -> tuple[str, ...]:
-    """Beginnings of names of weights that a model may lack; most lost their pooler in training."""
-    return () if readout.pooling == "pooler" else ("pooler.",)
-
-
 def _embedder(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Embed:
     layers = [dense_layer(checkpoint, folder, model.device) for folder in readout.dense]
-    pooled = _pooler(readout, model, checkpoint)
+    pooled = _pooler(readout, model)
 
     def embed(inputs: Tensors, lengths: torch.Tensor) -> torch.Tensor:
         vectors = pooled(inputs, lengths)
@@ -53,15 +47,10 @@ def _embedder(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Embed
     return embed
 
 
-def _pooler(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Embed:
+def _pooler(readout: Embedding, model: Model) -> Embed:
     if readout.pooling != "pooler":
         return lambda inputs, lengths: _pool(
             model(inputs).last_hidden_state.float(), lengths, readout.pooling, readout.skip
-        )
-    if getattr(model.module, "pooler", None) is None:
-        raise ModelError(
-            f"model {checkpoint.source!r} has no pooler, expected one for options.pooling "
-            "'pooler'; choose another pooling"
         )
     return lambda inputs, _: model(inputs).pooler_output.float()
 

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 
 from labelmill.checkpoints import Checkpoint, processor
 from labelmill.errors import ModelError
+from labelmill.readouts import Embedding, Readout
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,11 +18,11 @@ _WITHOUT_HEAD = ("AutoModel", "AutoModelForTextEncoding")  # any checkpoint has 
 
 
 def load_model(
-    checkpoint: Checkpoint, auto_class: str, dtype: torch.dtype, *, spare: tuple[str, ...] = ()
+    checkpoint: Checkpoint, auto_class: str, dtype: torch.dtype, readout: Readout
 ) -> "PreTrainedModel":
     """The model in evaluation mode, on the CPU; raises ModelError where it does not fit.
 
-    `spare` are beginnings of names of weights that nobody will use, so that they may be missing.
+    A weight that the readout has no use for may be missing.
     """
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -40,9 +41,25 @@ def load_model(
         ) from error
     if auto_class not in _WITHOUT_HEAD:
         _refuse_other_task(model, checkpoint.source, auto_class)
-    _refuse_random_weights(report, checkpoint.source, auto_class, spare)
+    _refuse_random_weights(report, checkpoint.source, auto_class, _spare(readout))
+    _require_pooler(model, checkpoint.source, readout)
     _complete_padding(model, checkpoint)
     return model
+
+
+def _spare(readout: Readout) -> tuple[str, ...]:
+    """Beginnings of names of weights that a model may lack; most lost their pooler in training."""
+    pools_itself = isinstance(readout, Embedding) and readout.pooling != "pooler"
+    return ("pooler.",) if pools_itself else ()
+
+
+def _require_pooler(model: "PreTrainedModel", source: str, readout: Readout) -> None:
+    wanted = isinstance(readout, Embedding) and readout.pooling == "pooler"
+    if wanted and getattr(model, "pooler", None) is None:
+        raise ModelError(
+            f"model {source!r} has no pooler, expected one for options.pooling 'pooler'; choose "
+            "another pooling"
+        )
 
 
 def _refuse_other_task(model: "PreTrainedModel", source: str, auto_class: str) -> None:
