@@ -21,7 +21,7 @@ PAPERS = sorted(
 )
 MOST_LINES = 300
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
-HEAVY = {"ray", "torch", "transformers", "pyarrow", "pandas", "datasets"}
+HEAVY = {"ray", "torch", "transformers", "pyarrow", "pandas", "datasets", "sklearn", "matplotlib"}
 
 
 def test_modules_have_at_most_so_many_lines():
@@ -52,7 +52,7 @@ def test_layers_hold():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["label"], ["status"], ["verify"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["label"], ["status"], ["verify"], ["evaluate"], ["demo"]])
 def test_help_imports_nothing_heavy(command):
     loaded = _loaded_by_help(command)
     assert "click" in loaded

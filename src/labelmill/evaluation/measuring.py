@@ -12,14 +12,8 @@ def measured(scored: Scored, resamples: int, seed: int) -> tuple[dict[str, Measu
     """Every metric over all rows with its interval, and what is to be said of them."""
     counts = np.bincount(scored.patterns, minlength=scored.kinds)
     values = scored.counted(counts) | scored.ranked(np.arange(len(scored.patterns)))
-    ends, without = resampling.intervals(scored, resamples, seed)
+    ends, said = resampling.intervals(scored, resamples, seed)
     told = scored.told()
-    notes = [*told.notes]
-    if without:
-        notes.append(
-            f"no interval for {', '.join(without)}: {resamples:,} samples of "
-            f"{len(scored.patterns):,} rows take too long to sort; lower --bootstrap"
-        )
     metrics = {
         name: Measured(value=_finite(value), low=low, high=high)
         for name, value in values.items()
@@ -28,7 +22,7 @@ def measured(scored: Scored, resamples: int, seed: int) -> tuple[dict[str, Measu
     return metrics, Told(
         tables=tuple(table for table in told.tables if table.rows),
         left_out=told.left_out,
-        notes=tuple(notes),
+        notes=(*told.notes, *said),
         signatures=told.signatures,
     )
 

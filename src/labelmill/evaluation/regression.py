@@ -48,6 +48,7 @@ class ScoredNumbers:
         self._gold, self._given = gold, given
         self.patterns = np.arange(len(gold), dtype=np.int32)
         self.kinds = len(gold)
+        self.sorts = 2
 
     def counted(self, counts: Numbers) -> Values:
         """See Scored."""

@@ -4,36 +4,44 @@ The interval is between the percentiles of the metric over many samples as large
 and Tibshirani 1993, chapter 13). A seed makes it repeatable.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from labelmill.evaluation.scored import Numbers, Scored, Values
 
 LEVEL = 0.95
-# Rows drawn in all, beyond which metrics that sort rows get no interval: about a minute.
-MOST_RANKED = 10_000_000
+FEWEST = 100  # samples that say something of an interval
+# Metrics that sort rows are drawn as often as takes about so many seconds, at the cost of a sort
+# as scikit-learn does it on a slow core: its checks of the input, and the rows.
+_SECONDS, _CALL, _ROW = 30.0, 5e-4, 1e-7
 
 Intervals = dict[str, tuple[float, float]]
 
 
 def intervals(scored: Scored, resamples: int, seed: int) -> tuple[Intervals, tuple[str, ...]]:
-    """Metric -> lower and upper end, and the metrics that got none because it would take too long.
+    """Metric -> lower and upper end, and what is to be said of those that were drawn less often.
 
     A metric that is undefined in a sample (NaN) does without that sample.
     """
-    rows = np.arange(len(scored.patterns))
-    ranked = tuple(scored.ranked(rows))
     if not resamples:
         return {}, ()
-    if ranked and len(rows) * resamples * len(ranked) > MOST_RANKED:
-        return _ends(_counted(scored, resamples, seed)), ranked
+    ends = _ends([scored.counted(counts) for counts in samples(scored, resamples, seed)])
+    if not scored.sorts:
+        return ends, ()
+    rows = len(scored.patterns)
+    fewer = min(resamples, affordable(rows, scored.sorts))
+    if fewer < min(FEWEST, resamples):
+        return ends, ("metrics that sort rows have no interval: there are too many to draw often",)
     drawn = np.random.default_rng((seed, 1))
-    sorts = (
-        scored.ranked(drawn.integers(len(rows), size=len(rows)))
-        for _ in range(resamples if ranked else 0)
-    )
-    return _ends(_counted(scored, resamples, seed)) | _ends(sorts), ()
+    sorts = [scored.ranked(drawn.integers(rows, size=rows)) for _ in range(fewer)]
+    said = f"intervals of metrics that sort rows are from {fewer:,} samples, which took long enough"
+    return ends | _ends(sorts), (said,) if fewer < resamples else ()
+
+
+def affordable(rows: int, sorts: int) -> int:
+    """How many samples of so many rows may be sorted so often."""
+    return int(_SECONDS / (sorts * (_CALL + _ROW * rows)))
 
 
 def samples(scored: Scored, resamples: int, seed: int) -> Iterator[Numbers]:
@@ -52,18 +60,11 @@ def samples(scored: Scored, resamples: int, seed: int) -> Iterator[Numbers]:
             yield np.bincount(chosen, minlength=scored.kinds)
 
 
-def _counted(scored: Scored, resamples: int, seed: int) -> Iterator[Values]:
-    return (scored.counted(counts) for counts in samples(scored, resamples, seed))
-
-
-def _ends(found: Iterator[Values]) -> Intervals:
-    listed = list(found)
-    if not listed:
-        return {}
+def _ends(found: Sequence[Values]) -> Intervals:
     tail = 100 * (1 - LEVEL) / 2
     ends: Intervals = {}
-    for name in listed[0]:
-        values = np.array([each[name] for each in listed])
+    for name in found[0]:
+        values = np.array([each[name] for each in found])
         values = values[np.isfinite(values)]
         if len(values):
             low, high = np.percentile(values, [tail, 100 - tail])

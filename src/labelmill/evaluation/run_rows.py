@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 
 from labelmill.config.nearness import nearest
 from labelmill.errors import ConfigError, CorruptRun, InputError
@@ -70,9 +71,9 @@ class RunRows:
         )
         if self._kept is None:
             seen = plugins.load("labelmill.formats", "jsonl").inspect(shard).schema
-            known = {field.name: field for field in [*seen, *self._manifest.schema]}
+            known = {field.name: field.type for field in [*seen, *self._manifest.schema]}
             require(roots, list(known))
-            self._kept = pa.schema([known[root] for root in roots])
+            self._kept = pa.schema([(root, json_type(known[root])) for root in roots])
         for table, misfits in shard_tables(shard, self._kept):
             self.misfits += misfits
             yield table
@@ -90,6 +91,19 @@ def shard_tables(shard: Shard, columns: pa.Schema) -> Iterator[tuple[pa.Table, i
             raise InputError(f"{shard.url!r} is damaged: {split.breaks[0].reason}")
         misfits = len(split.rows) - int(pc.sum(split.rows.good).as_py() or 0)
         yield pa.table(dict(split.rows.kept), schema=columns), misfits
+
+
+def json_type(kind: pa.DataType) -> pa.DataType:
+    """The type as JSON Lines are read: int64, float64, and lists of any length."""
+    if pt.is_integer(kind):
+        return pa.int64()
+    if pt.is_floating(kind):
+        return pa.float64()
+    if pt.is_struct(kind):
+        return pa.struct([(child.name, json_type(child.type)) for child in kind.fields])
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        return pa.list_(json_type(kind.value_type))
+    return pa.string() if pt.is_large_string(kind) else kind
 
 
 def require(columns: Sequence[str], there: Sequence[str]) -> None:
@@ -112,7 +126,7 @@ def reach(table: pa.Table, column: str) -> pa.Array:
     root, *path = column.split(".")
     found = _whole(table[root])
     for name in path:
-        if not pa.types.is_struct(found.type) or found.type.get_field_index(name) < 0:
+        if not pt.is_struct(found.type) or found.type.get_field_index(name) < 0:
             raise ConfigError(f"no column {column!r}: {root!r} is of type {table[root].type}")
         found = pc.struct_field(found, name)
     return found
@@ -122,7 +136,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # of no chunks, or too large for one
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    return array.dictionary_decode() if pt.is_dictionary(array.type) else array
 
 
 def _lost(entry: Entry, why: str) -> str:

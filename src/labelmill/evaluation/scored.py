@@ -61,6 +61,11 @@ class Scored(Protocol):
         """How many patterns there are."""
         ...
 
+    @property
+    def sorts(self) -> int:
+        """How often `ranked` sorts its rows; 0 where nothing is ranked."""
+        ...
+
     def counted(self, counts: Numbers) -> Values:
         """Metrics of rows of which each pattern occurs so often; `counts` [kinds]."""
         ...

@@ -85,6 +85,7 @@ class ScoredStatistics:
         self._measures, self._statistics = measures, statistics
         self.kinds = len(statistics[0])
         self.patterns = np.arange(self.kinds, dtype=np.int32)
+        self.sorts = 0
 
     def counted(self, counts: Numbers) -> Values:
         """See Scored."""

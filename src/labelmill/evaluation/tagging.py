@@ -76,7 +76,7 @@ class ScoredEntities:
 
     def __init__(self, outcomes: Sequence[Outcome], patterns: npt.NDArray[np.int32]) -> None:
         """`patterns` [rows] are places in `outcomes`."""
-        self.patterns, self.kinds = patterns, len(outcomes)
+        self.patterns, self.kinds, self.sorts = patterns, len(outcomes), 0
         self._names = tuple(sorted({label for each in outcomes for label, *_ in each}))
         places = {name: place for place, name in enumerate(self._names)}
         self._sums = np.zeros((len(outcomes), 3, len(self._names)), np.int32)
