@@ -1,0 +1,91 @@
+"""openvino: text models that score or embed, converted once and run by OpenVINO; CPU only.
+
+A checkpoint is converted from the torch module that the engine `pytorch` would run, the graph is
+compared with it on a trial, and kept in a cache beside the hub's. Later processes read the graph
+alone and need neither torch nor transformers. Weights and sums are in the engine's precision,
+outputs leave it in float32.
+"""
+
+from typing import TYPE_CHECKING
+
+from labelmill.checkpoints import Checkpoint
+from labelmill.engines.openvino import runtime
+from labelmill.errors import ConfigError, EngineError
+from labelmill.readouts import Readout
+
+if TYPE_CHECKING:
+    from labelmill.engines.openvino.engine import OpenVINOEngine
+
+_PRECISIONS = ("float32", "bfloat16")
+# Text models that `auto` trusts it with: tests compare each with PyTorch.
+_CLASSES = frozenset(
+    {
+        "AutoModel",
+        "AutoModelForQuestionAnswering",
+        "AutoModelForSequenceClassification",
+        "AutoModelForTokenClassification",
+    }
+)
+_MODEL_TYPES = frozenset(
+    {
+        "albert",
+        "bert",
+        "deberta-v2",
+        "distilbert",
+        "electra",
+        "modernbert",
+        "mpnet",
+        "roberta",
+        "xlm-roberta",
+    }
+)
+
+
+def best_device() -> str:
+    """The CPU; raises ConfigError where OpenVINO is not installed."""
+    runtime.require()
+    return "cpu"
+
+
+def best_precision(device: str) -> str:
+    """bfloat16 only where the CPU computes in it."""
+    del device
+    runtime.require()
+    # Not above: it imports torch, which a replica does not need.
+    from labelmill.models.precision import best_on_cpu  # noqa: PLC0415
+
+    return best_on_cpu()
+
+
+def suits(auto_class: str, model_type: str, *, precision: str, device: str) -> bool:
+    """See EngineModule: where it is installed, for what it was tried with."""
+    known = auto_class in _CLASSES and model_type in _MODEL_TYPES
+    able = device == "cpu" and precision in ("auto", *_PRECISIONS)
+    return known and able and runtime.installed()
+
+
+def load(
+    checkpoint: Checkpoint,
+    auto_class: str,
+    readout: Readout,
+    *,
+    precision: str,
+    device: str,
+    threads: int,
+) -> "OpenVINOEngine":
+    """See EngineModule; raises ConfigError where OpenVINO is not installed."""
+    from labelmill.engines.openvino.cache import graph_of  # noqa: PLC0415
+    from labelmill.engines.openvino.engine import OpenVINOEngine  # noqa: PLC0415
+    from labelmill.engines.openvino.reading import outputs_of  # noqa: PLC0415
+
+    runtime.require()
+    if device != "cpu":
+        raise EngineError(f"model.engine: 'openvino' needs 'cpu', and the job runs on {device!r}")
+    if precision not in _PRECISIONS:
+        raise ConfigError(
+            f"model.precision: the engine 'openvino' does not compute in {precision!r}; expected "
+            f"{' or '.join(map(repr, _PRECISIONS))}, or set model.engine to 'pytorch'"
+        )
+    outputs = outputs_of(readout)
+    graph = graph_of(checkpoint, auto_class, readout, outputs, threads)
+    return OpenVINOEngine(graph, readout, checkpoint, precision=precision, threads=threads)
