@@ -97,6 +97,33 @@ def label(
 
 
 @group.command()
+@click.argument("job", metavar="JOB.yaml")
+@_SET
+@click.option("--dry-run", is_flag=True, help="Say what would be done; start nothing.")
+@_JSON
+@_VERBOSE
+def train(
+    job: str, overrides: tuple[str, ...], dry_run: bool, as_json: bool, verbose: bool
+) -> None:
+    """Fine-tune the model that JOB.yaml describes; goes on where an earlier attempt stopped.
+
+    The result is a directory that `labelmill label` takes as its model. Progress and messages go to
+    stderr, the result to stdout. Ctrl-C (or SIGTERM) stops with a checkpoint; a second one stops at
+    once, and what was learned since the last checkpoint is learned again. Needs the extra:
+    pip install 'labelmill[train]'.
+    """
+    from labelmill.cli import extras
+
+    extras.require("train", "accelerate", "peft", "sklearn", "scipy", "seqeval", "tensorboard")
+    from labelmill.cli import training
+
+    if dry_run:
+        training.describe(job, overrides, as_json=as_json)
+    else:
+        sys.exit(training.train(job, overrides, as_json=as_json, verbose=verbose))
+
+
+@group.command()
 @click.argument("output", metavar="OUTPUT")
 @click.option("--rejects", is_flag=True, help="List every reject instead, one JSON object a line.")
 @click.option(

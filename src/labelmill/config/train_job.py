@@ -1,5 +1,6 @@
 """TrainJob: a whole job file of `labelmill train`, checked."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field, JsonValue, SerializeAsAny
@@ -24,6 +25,11 @@ class StartSection(Section):
     allow_pickle: bool = Field(
         default=False,
         description="Load weights that are not safetensors. Pickled weights can run any code.",
+    )
+    config: Mapping[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Settings of the checkpoint's config.json to change, e.g. "
+        "`{hidden_dropout_prob: 0.0}`.",
     )
 
 

@@ -1,0 +1,164 @@
+"""Arguments: the `training` section as arguments of transformers' TrainingArguments, checked.
+
+Whatever that class takes can be set, under its own name there. What labelmill must decide itself is
+refused with the reason.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from transformers import TrainingArguments
+
+from labelmill.config.nearness import nearest
+from labelmill.config.training import TrainingSection
+from labelmill.errors import ConfigError
+from labelmill.learning import Objective
+from labelmill.training.measuring import LOSS, METRICS, main_metric
+
+_RATE, _LORA_RATE = 5e-5, 2e-4
+_OURS = {
+    "output_dir": "set output.path",
+    "resume_from_checkpoint": "running the same command again goes on from the last checkpoint",
+    "average_tokens_across_devices": "losses are always averaged over all workers",
+    "label_names": "the task says them",
+    "remove_unused_columns": "there are none",
+    "length_column_name": "the lengths of examples are known",
+    "greater_is_better": "every metric is best when highest, but `loss`",
+    "data_seed": "set training.seed",
+    "use_cpu": "set resources.gpus_per_worker to 0",
+    "disable_tqdm": "labelmill shows the progress",
+    "include_for_metrics": "the objective has its metrics",
+    "save_only_model": "a checkpoint must be whole to go on from it",
+    "ignore_data_skip": "the place in the data is always found again",
+    "dataloader_drop_last": "steps are always whole",
+    "do_train": "it is what the command does",
+    "do_eval": "set data.validation or data.validation_fraction",
+    "do_predict": "use labelmill label",
+    "push_to_hub": "the result is a directory; upload it with 'hf upload'",
+}
+_DEFAULTS: Mapping[str, Any] = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "logging_steps": 10,
+    "warmup_steps": 0.06,  # below 1: a share of all steps
+    "weight_decay": 0.01,
+    "per_device_eval_batch_size": 32,
+    "report_to": ["tensorboard"],
+    "save_total_limit": 2,
+    "train_sampling_strategy": "group_by_length",
+    "ddp_find_unused_parameters": False,
+}
+_SAMPLING = ("group_by_length", "random", "sequential")
+
+
+def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[str, Any]:
+    """Arguments for TrainingArguments, without output_dir; raises ConfigError for what is wrong.
+
+    `measured`: rows are kept back. `device` is "cpu" or "cuda", of the workers.
+    """
+    others = section.others
+    for name, value in others.items():
+        _check(name, value)
+    chosen = {**_DEFAULTS, **others}
+    if not measured:
+        chosen |= {"eval_strategy": "no"}
+    _refuse_unequal(section, chosen, measured=measured)
+    if chosen["train_sampling_strategy"] not in _SAMPLING:
+        raise ConfigError(
+            f"training.train_sampling_strategy: {chosen['train_sampling_strategy']!r} found, "
+            f"expected one of {', '.join(_SAMPLING)}"
+        )
+    chosen |= {
+        "num_train_epochs": section.num_train_epochs,
+        "learning_rate": section.learning_rate or (_LORA_RATE if section.lora else _RATE),
+        "per_device_train_batch_size": section.per_device_train_batch_size,
+        "gradient_accumulation_steps": section.gradient_accumulation_steps,
+        "bf16": _bf16(section, others, device),
+        "seed": section.seed,
+        "use_cpu": device == "cpu",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "load_best_model_at_end": False,  # transformers looks for it where it may not be
+    }
+    _try(chosen)
+    return chosen
+
+
+def metric(section: TrainingSection, objective: Objective) -> str:
+    """The metric by which a checkpoint is best; raises ConfigError for one that there is not."""
+    wanted = section.metric_for_best_model
+    if wanted is None:
+        return main_metric(objective)
+    name = wanted.removeprefix("eval_")
+    known = [*METRICS.get(objective, ()), LOSS]
+    if name not in known:
+        raise ConfigError(
+            f"training.metric_for_best_model: {wanted!r} found, expected {', '.join(known)}"
+        )
+    return name
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device computes in it; elsewhere it is emulated, and slower than float32."""
+    if device == "cuda":
+        # A head node without GPUs cannot ask: every GPU since 2020 has it.
+        return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(
+            including_emulation=False
+        )
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _bf16(section: TrainingSection, others: Mapping[str, Any], device: str) -> bool:
+    if section.bf16 != "auto":
+        return section.bf16
+    return not others.get("fp16") and has_bfloat16(device)
+
+
+def _check(name: str, value: Any) -> None:
+    known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
+    if name in _OURS or name.startswith("hub_"):
+        raise ConfigError(
+            f"training.{name}: cannot be set; {_OURS.get(name, _OURS['push_to_hub'])}"
+        )
+    if name not in known:
+        ours = {*known, *TrainingSection.model_fields} - _OURS.keys()
+        near = nearest(name, sorted(ours))
+        advice = f"did you mean {near[0]!r}?" if near else "see transformers' TrainingArguments"
+        raise ConfigError(f"training.{name}: no such setting; {advice}")
+    hint = typing.get_type_hints(TrainingArguments)[name]
+    try:
+        TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(
+            f"training.{name}: {error.errors()[0]['msg'].lower()} (got {value!r:.80})"
+        ) from error
+    except (TypeError, NameError):  # a type that pydantic does not know: TrainingArguments judges
+        return
+
+
+def _refuse_unequal(section: TrainingSection, chosen: Mapping[str, Any], *, measured: bool) -> None:
+    """The best checkpoint is found by metrics, so that each must have been measured."""
+    names = ("strategy", "steps") if chosen.get("save_strategy") == "steps" else ("strategy",)
+    if not (measured and section.load_best_model_at_end):
+        return
+    for name in names:
+        saved, seen = (chosen.get(f"{kind}_{name}") for kind in ("save", "eval"))
+        if saved != seen:
+            raise ConfigError(
+                f"training.save_{name} is {saved!r} and training.eval_{name} {seen!r}; make them "
+                "equal, so that every checkpoint is measured, or load_best_model_at_end false"
+            )
+
+
+def _try(chosen: Mapping[str, Any]) -> None:
+    """What TrainingArguments itself says; on this machine, which may have no GPU."""
+    devices = {"use_cpu": True, "bf16": False, "fp16": False, "tf32": None, "fsdp": None}
+    try:
+        TrainingArguments(**{**chosen, **devices, "output_dir": ".", "report_to": []})
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(f"training: {str(error).strip().splitlines()[0]}") from error

@@ -1,0 +1,80 @@
+"""Checkpointing: a checkpoint is kept when every worker has written its part of it.
+
+transformers lets the other workers go on while the first still writes, so that what they copy may
+be half a file. Here all of them wait, and the whole of it is kept or none.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import distributed
+from transformers import (
+    EvalPrediction,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from typing_extensions import override
+
+from labelmill.training.measuring import LOSS
+from labelmill.training.seat import Seat
+
+STATE = "trainer_state.json"
+PREDICTIONS = "validation.npz"
+
+
+class Keep(TrainerCallback):
+    """Hands whole checkpoints to the seat, with the metric by which they are compared."""
+
+    def __init__(self, seat: Seat, metric: str) -> None:
+        self._seat = seat
+        self._metric = metric
+        self.seen: EvalPrediction | None = None  # of the last evaluation
+        self._score: tuple[int, float] | None = None  # step and metric of the last evaluation
+
+    @override
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        value = (metrics or {}).get(f"eval_{self._metric}")
+        if value is not None:
+            self._score = (state.global_step, -value if self._metric == LOSS else value)
+
+    @override
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        directory = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        measured = self._score is not None and self._score[0] == state.global_step
+        if state.is_world_process_zero and measured and self.seen is not None:
+            _write_predictions(directory / PREDICTIONS, self.seen)
+        if args.world_size > 1:
+            distributed.barrier()
+        self._seat.keep(directory, self._score[1] if self._score and measured else None)
+        if args.world_size > 1:
+            distributed.barrier()
+        if state.is_local_process_zero:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def is_finished(checkpoint: Path, steps: int, patience: int | None) -> bool:
+    """Whether the training was over at this checkpoint: all steps done, or patience at an end."""
+    state = json.loads((checkpoint / STATE).read_text("utf-8"))
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    waited = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
+    return bool(state["global_step"] >= steps or (patience is not None and waited >= patience))
+
+
+def _write_predictions(path: Path, seen: EvalPrediction) -> None:
+    if isinstance(seen.predictions, np.ndarray) and isinstance(seen.label_ids, np.ndarray):
+        np.savez(path, logits=seen.predictions, labels=seen.label_ids)

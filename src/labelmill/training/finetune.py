@@ -1,0 +1,229 @@
+"""Fine-tuning: from a job to a trained model, or to where an earlier attempt stopped.
+
+Beside the result lies its state, a directory of the same name with '.training' at its end: the
+manifest, the examples, the checkpoints, and TensorBoard's files. A result that is there is whole,
+and nothing is trained again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+from labelmill import checkpoints
+from labelmill.batch import ModelFacts
+from labelmill.checkpoints import Checkpoint
+from labelmill.config.train_job import TrainJob
+from labelmill.errors import ConfigError
+from labelmill.learning import Head
+from labelmill.ops import plugins
+from labelmill.storage import absolute, is_local
+from labelmill.tasks import Trainable, is_trainable, model_class
+from labelmill.training import corpus, manifest, ray_group, weights
+from labelmill.training.arguments import arguments, metric
+from labelmill.training.exporting import export, results_of
+from labelmill.training.manifest import Data, TrainManifest
+from labelmill.training.preparing import Learning, Places, Preparation, Say, headed
+from labelmill.training.ray_group import Group, Kept, Show, Wished
+from labelmill.training.recipe import ModelRecipe, TrainRecipe
+from labelmill.training.results import Papers, results
+
+_MANIFEST, _EXAMPLES, _BOARD = "training.json", "examples", "tensorboard"
+Finished = Mapping[str, Any]  # what `exporting.RESULTS` holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The decisions before any row is encoded."""
+
+    job: TrainJob
+    task: Trainable
+    checkpoint: Checkpoint
+    facts: ModelFacts
+    preparation: Preparation
+    group: Group
+    settings: Mapping[str, JsonValue]  # that can change the result
+    place: Path  # of the result
+    finished: Finished | None  # the result that is there
+
+    @property
+    def state(self) -> Path:
+        """Where everything else lies."""
+        return self.place.with_name(f"{self.place.name}.training")
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier attempt has read the data."""
+        return (self.state / _MANIFEST).is_file()
+
+
+def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
+    """Look at model, data and output; raises ConfigError, InputError, ModelError, LedgerError.
+
+    `group` is asked once, after everything else was found to be in order.
+    """
+    place = _place(job)
+    task = _task(job)
+    checkpoint = checkpoints.resolve(
+        job.model.path,
+        job.model.revision,
+        trust_remote_code=job.model.trust_remote_code,
+        allow_pickle=job.model.allow_pickle,
+    )
+    facts = checkpoints.facts(checkpoint, task.processor)
+    preparation = _preparation(job, task)
+    measured = job.data.validation is not None or job.data.validation_fraction > 0
+    arguments(job.training, measured=measured, device="cpu")
+    workers = group()
+    digests = preparation.digests | {"model.digest": checkpoint.digest}
+    settings = manifest.settings(job, digests=digests, workers=workers.workers)
+    finished = results_of(place)
+    plan = Plan(
+        job=job, task=task, checkpoint=checkpoint, facts=facts, preparation=preparation,
+        group=workers, settings=settings, place=place, finished=finished,
+    )  # fmt: skip
+    standing = TrainManifest.load(plan.state / _MANIFEST)
+    if finished is not None:
+        manifest.refuse_other(finished["settings"], settings, str(place))
+    elif standing is not None:
+        manifest.refuse_other(standing.settings, settings, str(plan.state))
+    return plan
+
+
+def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished) -> Finished:
+    """Train what is not trained yet; what the result's own file says.
+
+    Raises UnfinishedRun where it was stopped; the same call then goes on.
+    """
+    if plan.finished is not None:
+        say(f"{str(plan.place)!r} is trained already; nothing to do")
+        return plan.finished
+    processor = checkpoints.processor(plan.checkpoint, plan.task.processor)
+    learning = Learning(
+        task=plan.task, options=plan.job.options, facts=plan.facts, processor=processor
+    )
+    made = _prepared(plan, learning, say)
+    recipe = _recipe(plan, learning, made.data)
+    say(_beginning(plan, made.data, recipe))
+    kept = ray_group.run(recipe, plan.group, plan.state, show=show, wished=wished)
+    return _exported(plan, recipe, made, kept, processor)
+
+
+def _prepared(plan: Plan, learning: Learning, say: Say) -> TrainManifest:
+    standing = TrainManifest.load(plan.state / _MANIFEST)
+    if standing is not None:
+        return standing
+    say("reading the data")
+    head = plan.preparation.head(learning)
+    data = plan.preparation.write(learning, head, _places(plan.state), say)
+    made = TrainManifest(settings=plan.settings, data=data)
+    made.save(plan.state / _MANIFEST)
+    return made
+
+
+def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
+    job = plan.job
+    head = Head(labels=data.labels, problem_type=data.problem_type, counts=data.counts)
+    learning = headed(learning, head if data.labels else None)
+    objective = plan.task.objective(learning.facts, job.options)
+    measured = data.validation > 0
+    chosen = arguments(job.training, measured=measured, device=plan.group.device)
+    sampling = chosen.pop("train_sampling_strategy")
+    places = _places(plan.state)
+    return TrainRecipe(
+        task=job.task,
+        options=job.options,
+        facts=learning.facts,
+        model=ModelRecipe(
+            checkpoint=plan.checkpoint,
+            auto_class=model_class(plan.task, plan.facts, job.options),
+            labels=data.labels,
+            problem_type=data.problem_type,
+            config=job.model.config,
+            lora=job.training.lora,
+            seed=job.training.seed,
+        ),
+        objective=objective,
+        arguments=chosen,
+        weights=weights.of(job.data.class_weights, objective, data),
+        metric=metric(job.training, objective),
+        best=job.training.load_best_model_at_end and measured,
+        patience=_patience(job, measured=measured),
+        examples=str(places.train),
+        validation=str(places.validation) if measured else None,
+        board=str(plan.state / _BOARD),
+        grouped=sampling == "group_by_length",
+        shuffled=sampling != "sequential",
+    )
+
+
+def _exported(
+    plan: Plan, recipe: TrainRecipe, made: TrainManifest, kept: Kept, processor: Any
+) -> Finished:
+    papers = Papers(job=plan.job, recipe=recipe, data=made.data, kept=kept, place=plan.place)
+    told = results(papers) | {
+        "settings": dict(made.settings),
+        "fingerprint": made.fingerprint,
+        "data": asdict(made.data),
+    }
+    export(recipe.model, kept.best, processor, told, papers.files(told), plan.place)
+    return told
+
+
+def _place(job: TrainJob) -> Path:
+    url = absolute(job.output.path)
+    if not is_local(url):
+        raise ConfigError(
+            f"output.path: {job.output.path!r} is behind a URL, expected a directory on a disk "
+            "that all workers share; copy the result from there"
+        )
+    return Path(url)
+
+
+def _task(job: TrainJob) -> Trainable:
+    task: Trainable = plugins.load_class("labelmill.tasks", job.task)()
+    if not is_trainable(task):
+        raise ConfigError(f"task: models cannot be trained for {job.task!r}, only be used")
+    return task
+
+
+def _preparation(job: TrainJob, task: Trainable) -> Preparation:
+    data = job.data
+    train = corpus.find(data.train, data.format, data.columns, task)
+    validation = (
+        None
+        if data.validation is None
+        else corpus.find(data.validation, data.format, data.columns, task)
+    )
+    return Preparation(data, job.training.seed, train, validation)
+
+
+def _places(state: Path) -> Places:
+    return Places(
+        train=state / _EXAMPLES / "train.arrow",
+        validation=state / _EXAMPLES / "validation.arrow",
+        rejects=state / _EXAMPLES / "rejects.jsonl",
+    )
+
+
+def _patience(job: TrainJob, *, measured: bool) -> int | None:
+    patience = job.training.early_stopping_patience
+    if patience is not None and not measured:
+        raise ConfigError(
+            "training.early_stopping_patience: no rows are kept back to measure by; set "
+            "data.validation or data.validation_fraction, or remove it"
+        )
+    return patience
+
+
+def _beginning(plan: Plan, data: Data, recipe: TrainRecipe) -> str:
+    going_on = (plan.state / ray_group.CHECKPOINTS).exists()
+    verb = "going on with" if going_on else "starting"
+    precision = "bfloat16" if recipe.arguments["bf16"] else "float32"
+    labels = f", {len(data.labels)} labels" if data.labels else ""
+    return (
+        f"{verb} {plan.place}: {data.train:,} examples to learn from, {data.validation:,} to "
+        f"measure by{labels}; {plan.group.workers} workers on {plan.group.device} ({precision})"
+    )

@@ -1,0 +1,136 @@
+"""Loop: what each worker of a training does, from its model to its last checkpoint."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, TrainingArguments
+from transformers.utils import logging
+
+from labelmill.errors import EngineError
+from labelmill.learning import Objective
+from labelmill.training.checkpointing import Keep, is_finished
+from labelmill.training.collate import Collator
+from labelmill.training.examples import StoredExamples
+from labelmill.training.losses import Loss
+from labelmill.training.measuring import LOSS, METRICS, measure
+from labelmill.training.model import load
+from labelmill.training.recipe import TrainRecipe
+from labelmill.training.seat import Seat
+from labelmill.training.trainer import TaskTrainer
+from labelmill.training.watching import Watch
+
+_MULTIPLE = 8  # lengths that GPUs multiply fast in half precision
+
+
+def train(recipe: TrainRecipe, seat: Seat) -> bool:
+    """Train from the last checkpoint on; whether it came to its end, and was not stopped.
+
+    Raises EngineError where the device has no room, ModelError where the checkpoint does not fit.
+    """
+    with _quiet():
+        watch = Watch(seat)
+        trainer = _trainer(recipe, seat, watch)
+        resume = seat.resume()
+        if resume is not None and is_finished(resume, _steps(trainer), recipe.patience):
+            return True
+        try:
+            trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"the device has no room for {recipe.arguments['per_device_train_batch_size']} "
+                "rows of a step; lower training.per_device_train_batch_size (and raise "
+                "training.gradient_accumulation_steps), or set training.gradient_checkpointing"
+            ) from error
+    return not watch.stopped
+
+
+def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch) -> TaskTrainer:
+    os.environ["TENSORBOARD_LOGGING_DIR"] = recipe.board
+    examples = StoredExamples(Path(recipe.examples))
+    keep = Keep(seat, recipe.metric)
+    measured = recipe.objective in METRICS
+    trainer = TaskTrainer(
+        loss=_loss(recipe),
+        grouped=recipe.grouped,
+        shuffled=recipe.shuffled,
+        model=load(recipe.model),
+        args=_arguments(recipe, seat, examples),
+        data_collator=_collator(recipe, examples),
+        train_dataset=examples,
+        eval_dataset=StoredExamples(Path(recipe.validation)) if recipe.validation else None,
+        compute_metrics=_Metrics(keep, recipe.objective, recipe.facts.labels) if measured else None,
+        callbacks=[watch],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if recipe.patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
+    trainer.add_callback(keep)  # last, so that it keeps what the others have said
+    return trainer
+
+
+def _arguments(recipe: TrainRecipe, seat: Seat, examples: StoredExamples) -> TrainingArguments:
+    measured = recipe.validation is not None
+    return TrainingArguments(
+        output_dir=str(seat.scratch),
+        label_names=list(examples.layout.targets),
+        metric_for_best_model=recipe.metric if measured else None,
+        greater_is_better=recipe.metric != LOSS if measured else None,
+        prediction_loss_only=recipe.objective not in METRICS,
+        **recipe.arguments,
+    )
+
+
+def _loss(recipe: TrainRecipe) -> Loss:
+    weights = torch.tensor(recipe.weights, dtype=torch.float32) if recipe.weights else None
+    return Loss(objective=recipe.objective, weights=weights)
+
+
+def _collator(recipe: TrainRecipe, examples: StoredExamples) -> Collator:
+    half = not recipe.arguments["use_cpu"] and recipe.arguments["bf16"]
+    return Collator(
+        layout=examples.layout,
+        pad_token_id=recipe.facts.pad_token_id,
+        multiple=_MULTIPLE if half and examples.layout.maskable else 1,
+        shortest=recipe.facts.sound.span if recipe.facts.sound else 1,
+    )
+
+
+def _steps(trainer: TaskTrainer) -> int:
+    """Steps of the whole training, as the trainer counts them."""
+    args = trainer.args
+    if args.max_steps > 0:
+        return int(args.max_steps)
+    return math.ceil(args.num_train_epochs * trainer.order().steps)
+
+
+class _Metrics:
+    """Measures an evaluation, and remembers what it saw for the checkpoint."""
+
+    def __init__(self, keep: Keep, objective: Objective, names: tuple[str, ...]) -> None:
+        self._keep = keep
+        self._objective = objective
+        self._names = names
+
+    def __call__(self, seen: EvalPrediction) -> dict[str, float]:
+        self._keep.seen = seen
+        logits: Any = seen.predictions
+        labels: Any = seen.label_ids
+        return measure(self._objective, logits, labels, self._names)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No word of new weights, which are meant to be new, and no other progress than ours."""
+    level = logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -1,0 +1,105 @@
+"""Manifest: the identity of a training, beside its checkpoints, so that no other goes on with them.
+
+It is written once the data have been read, and never changed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+from labelmill.config.fingerprint import differences, fingerprint
+from labelmill.config.train_job import TrainJob
+from labelmill.errors import FingerprintChanged
+
+# Setting or section, and why it is not in the fingerprint itself.
+EXEMPT = {
+    "model.path": "the bytes of the model count, wherever they lie",
+    "model.revision": "the bytes of the model count",
+    "data.train": "the names, sizes and versions of the files count",
+    "data.validation": "the same",
+    "data.on_bad_row": "stops a job, changes no row",
+    "data.max_rejected": "stops a job, changes no row",
+    "output.path": "the directory itself is the result",
+    "resources": "the number of workers counts, not what they have",
+    "training.logging_steps": "what is told, not what is learned",
+    "training.report_to": "the same",
+    "training.dataloader_num_workers": "rows come in the same order however many read them",
+    "training.save_total_limit": "which checkpoints are kept, not what is in them",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What the rows were found to be."""
+
+    rows: int  # learned from or measured by
+    rejected: int
+    train: int  # examples: sequences, of which a long text may have several
+    validation: int
+    labels: tuple[str, ...]  # of the trained model; () where the head stays as it is
+    problem_type: str | None
+    counts: Mapping[str, int]  # of labels, among the rows that are learned from
+    tokens: int  # of the examples to learn from
+    digests: Mapping[str, str] = field(default_factory=dict)  # of the files behind them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainManifest:
+    """Settings that can change the result, and the data."""
+
+    settings: Mapping[str, JsonValue]
+    data: Data
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 in hex."""
+        return fingerprint(self.settings)
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        draft = path.with_name(f".{path.name}")
+        draft.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainManifest | None":
+        """The manifest there, if there is one."""
+        if not path.is_file():
+            return None
+        told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        data = told["data"] | {"labels": tuple(told["data"]["labels"])}
+        return cls(settings=told["settings"], data=Data(**data))
+
+
+def settings(job: TrainJob, *, digests: Mapping[str, str], workers: int) -> dict[str, JsonValue]:
+    """Every setting that can change the result, by dotted name."""
+    found = dict(_leaves(job.dump(), ""))
+    return found | dict(digests) | {"resources.workers": workers}
+
+
+def refuse_other(
+    standing: Mapping[str, JsonValue], wanted: Mapping[str, JsonValue], place: str
+) -> None:
+    """Raise FingerprintChanged where the training at `place` is another one."""
+    if fingerprint(standing) == fingerprint(wanted):
+        return
+    lines = differences(standing, wanted)
+    raise FingerprintChanged(
+        f"{place!r} holds a training with other settings, expected the same; use a new "
+        "output.path, or remove it and its '.training' directory:\n  " + "\n  ".join(lines)
+    )
+
+
+def _leaves(told: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
+    for key, value in told.items():
+        name = prefix + key
+        if name in EXEMPT:
+            continue
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, value

@@ -1,0 +1,101 @@
+"""Measuring: what is told of a model while it is trained, from its logits over the kept-back rows.
+
+By scikit-learn and seqeval. Which objectives have such metrics is said in `METRICS`: what a model
+writes is measured by its loss alone until it is labelled with.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import pearsonr, spearmanr
+from seqeval.metrics import f1_score as entity_f1
+from seqeval.metrics import precision_score as entity_precision
+from seqeval.metrics import recall_score as entity_recall
+from sklearn.metrics import f1_score
+
+from labelmill.learning import IGNORED, Objective
+
+Logits = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.generic]
+LOSS = "loss"
+
+# The first is the one by which the best checkpoint is found; higher is better.
+METRICS: Mapping[Objective, tuple[str, ...]] = {
+    "classes": ("accuracy", "f1_macro"),
+    "label_sets": ("f1_micro", "f1_macro", "exact"),
+    "numbers": ("spearman", "pearson", "rmse"),
+    "tags": ("entity_f1", "entity_precision", "entity_recall", "accuracy"),
+}
+
+
+def main_metric(objective: Objective) -> str:
+    """The metric that is best when highest, or `loss`."""
+    return METRICS.get(objective, (LOSS,))[0]
+
+
+def measure(
+    objective: Objective, logits: Logits, labels: Labels, names: Sequence[str]
+) -> dict[str, float]:
+    """The metrics of the objective: logits [rows, ...] against labels [rows, ...], by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a label that nobody gave, numbers that are all the same
+        match objective:
+            case "classes":
+                return _classes(logits, labels)
+            case "label_sets":
+                return _label_sets(logits, labels)
+            case "numbers":
+                return _numbers(logits, labels)
+            case "tags":
+                return _tags(logits, labels, names)
+    return {}
+
+
+def _classes(logits: Logits, labels: Labels) -> dict[str, float]:
+    given = logits.argmax(axis=-1)
+    return {
+        "accuracy": float((given == labels).mean()),
+        "f1_macro": float(f1_score(labels, given, average="macro", zero_division=0)),
+    }
+
+
+def _label_sets(logits: Logits, labels: Labels) -> dict[str, float]:
+    given, right = logits > 0, labels > 0.5  # type: ignore[operator]  # float32
+    return {
+        "f1_micro": float(f1_score(right, given, average="micro", zero_division=0)),
+        "f1_macro": float(f1_score(right, given, average="macro", zero_division=0)),
+        "exact": float((right == given).all(axis=1).mean()),
+    }
+
+
+def _numbers(logits: Logits, labels: Labels) -> dict[str, float]:
+    """Correlations are the mean of those of every number, 0 where there is none."""
+    wanted = labels.astype(np.float32).reshape(logits.shape)
+    pairs = list(zip(logits.T, wanted.T, strict=True))
+    return {
+        "spearman": _mean(spearmanr(one, other).statistic for one, other in pairs),
+        "pearson": _mean(pearsonr(one, other).statistic for one, other in pairs),
+        "rmse": float(np.sqrt(np.mean((logits - wanted) ** 2))),
+    }
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean([0.0 if np.isnan(value) else value for value in values]))
+
+
+def _tags(logits: Logits, labels: Labels, names: Sequence[str]) -> dict[str, float]:
+    best = logits.argmax(axis=-1)
+    counted = labels != IGNORED
+    table = np.array(names, object)
+    right, given = [], []
+    for gold, ours, mask in zip(labels, best, counted, strict=True):
+        right.append(list(table[gold[mask].astype(np.int64)]))
+        given.append(list(table[ours[mask]]))
+    return {
+        "entity_f1": float(entity_f1(right, given, zero_division=0)),
+        "entity_precision": float(entity_precision(right, given, zero_division=0)),
+        "entity_recall": float(entity_recall(right, given, zero_division=0)),
+        "accuracy": float((best[counted] == labels[counted]).mean()),
+    }

@@ -1,0 +1,189 @@
+"""Preparing: rows become examples, before any worker is started.
+
+Twice through the data: once to see what the labels are and which rows are bad, once to encode. What
+is wrong with a row is told with its place; where too many are wrong, nothing is trained.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from labelmill.batch import ModelFacts
+from labelmill.config.data import DataSection
+from labelmill.config.section import Section
+from labelmill.errors import InputError, RowRefused
+from labelmill.learning import Head
+from labelmill.tasks import Trainable
+from labelmill.training import corpus, examples
+from labelmill.training.corpus import Corpus, Piece
+from labelmill.training.manifest import Data
+
+Say = Callable[[str], None]
+_SHOWN = 3  # rejects that a message names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """The task, and all that it is asked with."""
+
+    task: Trainable
+    options: Section
+    facts: ModelFacts
+    processor: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where what is prepared lies."""
+
+    train: Path
+    validation: Path
+    rejects: Path
+
+
+@dataclass(slots=True)
+class _Tally:
+    rows: int = 0
+    tokens: int = 0
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+
+    def reject(self, piece: Piece, row: int, reason: str) -> None:
+        position = piece.rows.position[row].as_py()
+        self.rejects.append({"shard": piece.shard, "position": position, "reason": reason})
+
+
+class Preparation:
+    """The data of one job on their way to files of examples."""
+
+    def __init__(
+        self, section: DataSection, seed: int, train: Corpus, validation: Corpus | None
+    ) -> None:
+        self._section = section
+        self._seed = seed
+        self._train = train
+        self._validation = validation
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What the files are."""
+        found = {"data.train": corpus.digest(self._train)}
+        if self._validation is not None:
+            found["data.validation"] = corpus.digest(self._validation)
+        return found
+
+    @property
+    def files(self) -> int:
+        """How many files there are."""
+        return len(self._train.shards) + len(self._validation.shards if self._validation else ())
+
+    def head(self, learning: Learning) -> Head | None:
+        """What the model is to give; one time through the rows that are learned from."""
+        columns: dict[str, list[pa.ChunkedArray]] = {}
+        for piece in corpus.read(self._train):
+            mine = pa.array(~self._kept_back(piece)[piece.places])
+            for name, column in piece.targets.items():
+                columns.setdefault(name, []).append(column.filter(mine))
+        whole = {
+            name: pa.chunked_array([chunk for one in found for chunk in one.chunks])
+            for name, found in columns.items()
+        }
+        return learning.task.head(whole, learning.facts, learning.options)
+
+    def write(self, learning: Learning, head: Head | None, places: Places, say: Say) -> Data:
+        """Encode every row and write the files; raises InputError where too many are bad."""
+        learning = headed(learning, head)
+        tally, kept = _Tally(), _Tally()
+        train = examples.write(places.train, self._tables(self._train, learning, tally, back=False))
+        measured = self._validation or self._train
+        wanted = self._validation is not None or self._section.validation_fraction > 0
+        back = self._validation is None
+        validation = (
+            examples.write(places.validation, self._tables(measured, learning, kept, back=back))
+            if wanted
+            else 0
+        )
+        rejects = [*tally.rejects, *kept.rejects]
+        rows = tally.rows + kept.rows
+        _write_lines(places.rejects, rejects)
+        self._judge(rejects, rows + len(rejects), train, say)
+        return Data(
+            rows=rows,
+            rejected=len(rejects),
+            train=train,
+            validation=validation,
+            labels=head.labels if head else (),
+            problem_type=head.problem_type if head else None,
+            counts=dict(head.counts) if head else {},
+            tokens=tally.tokens,
+            digests=self.digests,
+        )
+
+    def _kept_back(self, piece: Piece) -> "np.typing.NDArray[np.bool_]":
+        fraction = 0.0 if self._validation is not None else self._section.validation_fraction
+        return corpus.kept_back(piece, fraction, self._seed)
+
+    def _tables(
+        self, source: Corpus, learning: Learning, tally: _Tally, *, back: bool
+    ) -> Iterator[pa.Table]:
+        """The examples of the rows that are kept back, or of those that are not."""
+        for piece in corpus.read(source):
+            chosen = self._kept_back(piece) if source is self._train else None
+            wanted = np.ones(len(piece.rows), np.bool_) if chosen is None else chosen == back
+            mine = corpus.with_media(_only(piece, wanted, source), source)
+            for row, reason in enumerate(mine.rows.error.to_pylist()):
+                if reason:
+                    tally.reject(mine, row, reason)
+            learned = learning.task.learn(
+                mine.fields, mine.targets, learning.processor, learning.facts, learning.options
+            )
+            for row, reason in sorted(learned.encoded.errors.items()):
+                tally.reject(mine, int(mine.places[row]), reason)
+            made = examples.table(learned)
+            tally.rows += len(mine.places) - len(learned.encoded.errors)
+            tally.tokens += int(made[examples.LENGTH].to_numpy().sum()) // learned.encoded.unit
+            yield made
+
+    def _judge(self, rejects: list[dict[str, Any]], rows: int, train: int, say: Say) -> None:
+        if rejects:
+            first = "; ".join(
+                f"{one['shard']} at {one['position']}: {one['reason']}" for one in rejects[:_SHOWN]
+            )
+            told = f"{len(rejects):,} of {rows:,} rows cannot be learned from: {first}"
+            if self._section.on_bad_row == "fail":
+                raise RowRefused(f"{told}; mend them, or set data.on_bad_row to 'reject'")
+            if len(rejects) > self._section.max_rejected * rows:
+                raise InputError(
+                    f"{told}; data.max_rejected allows {self._section.max_rejected:.2%}; mend the "
+                    "rows or data.columns, or raise it"
+                )
+            say(told)
+        if not train:
+            raise InputError("there is no row to learn from; see data.train and data.columns")
+
+
+def headed(learning: Learning, head: Head | None) -> Learning:
+    """With the labels and the problem type that the model will have."""
+    if head is None:
+        return learning
+    facts = replace(learning.facts, labels=head.labels, problem_type=head.problem_type)
+    return replace(learning, facts=facts)
+
+
+def _only(piece: Piece, wanted: "np.typing.NDArray[np.bool_]", source: Corpus) -> Piece:
+    """The piece with the unwanted rows taken for bad, for a reason that says nothing."""
+    errors = [
+        error if mine else ""
+        for error, mine in zip(piece.rows.error.to_pylist(), wanted, strict=True)
+    ]
+    rows = piece.rows.with_error(pa.chunked_array([pa.array(errors, pa.string())]))
+    return corpus.piece_of(piece.shard, rows, source)
+
+
+def _write_lines(path: Path, rejects: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(one)}\n" for one in rejects), "utf-8")

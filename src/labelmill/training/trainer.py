@@ -1,0 +1,108 @@
+"""Trainer: transformers' own, with our losses and our order of examples.
+
+What differs from the stock one: the loss of a step is the sum over all workers and accumulated
+batches, divided by the count of all its labels (`losses`), and examples come in an order that does
+not depend on the number of workers (`order`).
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import override
+
+from labelmill.training.losses import Loss
+from labelmill.training.order import LongestFirst, Order
+
+Tensors = dict[str, torch.Tensor]
+
+
+class TaskTrainer(Trainer):
+    """See the module."""
+
+    def __init__(self, *, loss: Loss, grouped: bool, shuffled: bool, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._loss = loss
+        self._grouped = grouped
+        self._shuffled = shuffled
+        # Both say that a loss is that of a whole step already, not of one of its batches.
+        self.loss_is_scaled_for_ga = True
+        self.model_accepts_loss_kwargs = True
+
+    @cached_property
+    def _accepted(self) -> frozenset[str]:
+        """Inputs that the model takes."""
+        module = self.accelerator.unwrap_model(self.model)
+        module = module.get_base_model() if hasattr(module, "get_base_model") else module
+        return frozenset(inspect.signature(module.forward).parameters)
+
+    def order(self) -> Order:
+        """In which order examples are learned from."""
+        examples: Any = self.train_dataset
+        args = self.args
+        step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        lengths = examples.lengths if self._grouped else None
+        return Order(len(examples), step, args.seed, lengths, shuffled=self._shuffled)
+
+    @override
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
+        order = self.order()
+        self.add_callback(_Epochs(order))
+        return order  # type: ignore[return-value]  # all that is asked of a sampler
+
+    @override
+    def _get_eval_sampler(self, eval_dataset: Any) -> torch.utils.data.Sampler[int]:
+        return LongestFirst(eval_dataset.lengths)  # type: ignore[return-value]  # as above
+
+    @override
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Tensors], num_batches: int, device: torch.device
+    ) -> tuple[list[Tensors], torch.Tensor | None]:
+        """The batches of a step, and the count of its labels over all workers."""
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        count = sum(
+            (self._loss.count(batch) for batch in batches), torch.zeros((), dtype=torch.long)
+        )
+        count = count.to(device)
+        if self.args.world_size > 1:
+            count = self.accelerator.gather(count).sum()
+        return batches, count.clamp(min=1)
+
+    @override
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Mapping[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Gradients are averaged over workers, so that a worker's share counts that much more."""
+        targets = {name: inputs[name] for name in self.label_names if name in inputs}
+        given = {name: inputs[name] for name in inputs if name in self._accepted - targets.keys()}
+        if self._loss.objective == "written":
+            module: Any = self.accelerator.unwrap_model(model)
+            labels = targets["labels"]
+            given["decoder_input_ids"] = module.prepare_decoder_input_ids_from_labels(labels=labels)
+        outputs = model(**given)
+        total = self._loss.total(outputs, targets)
+        if model.training and num_items_in_batch is not None:
+            loss = total * self.accelerator.num_processes / num_items_in_batch
+        else:
+            loss = total / self._loss.count(targets).clamp(min=1).to(total.device)
+        return (loss, outputs) if return_outputs else loss
+
+
+class _Epochs(TrainerCallback):
+    """Tells the order of the epoch, also where one is gone on with in the middle."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+
+    @override
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._order.set_epoch(int(state.epoch or 0))

@@ -1,0 +1,31 @@
+"""Weights: how much each label counts in the loss, where rare ones are to count as common ones."""
+
+import numpy as np
+
+from labelmill.errors import ConfigError
+from labelmill.learning import Objective
+from labelmill.training.manifest import Data
+
+_ABLE: tuple[Objective, ...] = ("classes", "label_sets", "tags")
+
+
+def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
+    """The weight of each label; () where all count alike.
+
+    Balanced is n / (labels * count), as scikit-learn has it: the mean over all rows is 1. Of labels
+    that do not exclude each other it is how many rows lack a label for each that has it.
+    """
+    if wish == "none":
+        return ()
+    if objective not in _ABLE:
+        raise ConfigError(
+            f"data.class_weights: {wish!r} is for tasks that learn labels, and this one learns "
+            f"{objective!r}; remove it"
+        )
+    counts = np.array([data.counts.get(label, 0) for label in data.labels], np.float64)
+    present = np.maximum(counts, 1)
+    if objective == "label_sets":
+        given = np.maximum(data.train - counts, 1) / present
+    else:
+        given = counts.sum() / (np.count_nonzero(counts) * present)
+    return tuple(float(weight) for weight in given)
