@@ -55,6 +55,9 @@ class SoundFacts:
     stride: int  # samples from one frame to the next
     shortest: int  # samples that the shortest sound must have
     maskable: bool  # padding can be masked; else it would change what the model hears
+    # Samples that the longest sound of a batch must have in training, where spans of frames are
+    # masked (SpecAugment): transformers refuses a batch that is shorter than one of them.
+    span: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ def sound_facts(config: Any) -> SoundFacts | None:
         maskable=config.model_type in _MASKABLE
         and config.feat_extract_norm == "layer"
         and not getattr(config, "add_adapter", False),
+        span=_samples(kernels, strides, getattr(config, "mask_time_length", 1)),
     )
 
 

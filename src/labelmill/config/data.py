@@ -30,9 +30,20 @@ class DataSection(Section):
         "chosen by what is in them and by `training.seed`, so that equal rows stay together; "
         "0: none.",
     )
-    format: Literal["auto", "parquet", "jsonl", "csv", "tsv", "arrow", "webdataset"] = Field(
+    format: Literal[
+        "auto",
+        "parquet",
+        "jsonl",
+        "csv",
+        "tsv",
+        "arrow",
+        "webdataset",
+        "imagefolder",
+        "audiofolder",
+    ] = Field(
         default="auto",
-        description="Format of the files; `auto` goes by the suffix and checks the content.",
+        description="Format of the files; `auto` goes by the suffix and checks the content. "
+        "`imagefolder` and `audiofolder` have to be named; the folder is then the label.",
     )
     columns: Mapping[str, Text] = Field(
         default_factory=dict,

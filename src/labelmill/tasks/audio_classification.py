@@ -3,9 +3,12 @@
 What the logits mean is said in `ops.labels`. Models that hear samples (wav2vec2, HuBERT, WavLM)
 hear a sound whole; those that look at a spectrogram of one shape (AST, Whisper) see as much of its
 head as fits. With `chunk_seconds` either kind hears all of it piece by piece, and the scores are
-the mean of the pieces', each weighted by its length.
+the mean of the pieces', each weighted by its length. When a model is trained, each piece is to get
+the label of its sound.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,9 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from labelmill.batch import Encoded, ModelFacts, Outputs
+from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
+from labelmill.config.values import Share, Text, Texts
+from labelmill.learning import Examples, Head, Objective, of_rows
 from labelmill.ops import hearing, labels, windows
+from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
+from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
 from labelmill.readouts import Logits, Readout
 from labelmill.tasks import Fields, Work
 
@@ -26,9 +33,19 @@ class AudioClassificationOptions(Section):
     scores: Literal["best", "all"] | Annotated[int, Field(ge=1)] = Field(
         default="best", description="Also list the scores of all labels, or of the k best."
     )
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=labels.THRESHOLD,
-        description="Lowest score of a label that is given, where several may be.",
+    threshold: Share | Mapping[Text, Share] = Field(
+        default=THRESHOLD,
+        description="Lowest score of a label that is given, where several may be; or a mapping of "
+        "labels to theirs.",
+    )
+    labels: Texts | None = Field(
+        default=None,
+        description="Names of the model's labels in the order of their ids; null: its own.",
+    )
+    problem_type: ProblemType | None = Field(
+        default=None,
+        description="Whether labels exclude each other, do not, or are numbers; null: as the "
+        "model's config.json says, else by the number of labels.",
     )
     chunk_seconds: Annotated[float, Field(ge=0.1)] | None = Field(
         default=None,
@@ -47,6 +64,7 @@ class AudioClassification:
     auto_class: ClassVar[str] = "AutoModelForAudioClassification"
     processor: ClassVar[str] = "AutoFeatureExtractor"
     fields: ClassVar[tuple[str, ...]] = ("audio:media",)
+    targets: ClassVar[tuple[str, ...]] = ("label:json",)
     work: ClassVar[Work] = "media"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
     checked: ClassVar[bool] = True
@@ -87,15 +105,42 @@ class AudioClassification:
         if not len(encoded):
             schema = self.schema(facts, options)
             return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
-        given = labels.activated(outputs["logits"], facts)
+        told = labels.told(facts, options.labels, options.problem_type)
+        given = labels.activated(dense(outputs, "logits"), told)
         present, means = windows.row_means(given, encoded, hearing.durations(encoded))
-        table = labels.columns(means, facts, options.scores, options.threshold)
+        table = labels.columns(means, told, options.scores, options.threshold)
         return labels.stretched(table, present, rows)
 
     def schema(self, facts: ModelFacts, options: AudioClassificationOptions) -> pa.Schema:
         """See Task; raises ConfigError for options that do nothing with this model."""
-        labels.refuse_idle(facts, options.scores, options.threshold)
-        return labels.schema(facts, options.scores)
+        told = labels.told(facts, options.labels, options.problem_type)
+        labels.refuse_idle(told, options.scores, options.threshold)
+        return labels.schema(told, options.scores)
+
+    def head(self, targets: Fields, facts: ModelFacts, options: AudioClassificationOptions) -> Head:
+        """See Trainable."""
+        return classes.head(targets["label"], facts, options.labels, options.problem_type)
+
+    def objective(self, facts: ModelFacts, options: AudioClassificationOptions) -> Objective:
+        """See Trainable: by the problem type."""
+        del options
+        return classes.objective(facts)
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: AudioClassificationOptions,
+    ) -> Examples:
+        """See Trainable."""
+        encoded = self.encode(fields, processor, facts, options)
+        values, errors = classes.learned(targets["label"], facts)
+        return Examples(
+            encoded=replace(encoded, errors={**encoded.errors, **errors}),
+            targets={"labels": of_rows(values, encoded)},
+        )
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""

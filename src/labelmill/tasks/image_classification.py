@@ -1,10 +1,12 @@
 """image-classification: labels with scores, or a number, for each image.
 
 What the logits mean is said in `ops.labels`, what an image may be in `ops.images`. An image that
-cannot be decoded, or is larger than `max_pixels`, is an error of its row.
+cannot be decoded, or is larger than `max_pixels`, is an error of its row. What is learned of an
+image is what is labelled: the same pixels, without augmentation.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +17,9 @@ from pydantic import Field
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
 from labelmill.config.values import Share, Text, Texts
+from labelmill.learning import Examples, Head, Objective, of_rows
 from labelmill.ops import images, labels, pixels
+from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
 from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
 from labelmill.readouts import Logits
 from labelmill.tasks import Fields, Work
@@ -54,6 +58,7 @@ class ImageClassification:
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
     processor: ClassVar[str] = "AutoImageProcessor"
     fields: ClassVar[tuple[str, ...]] = ("image:media",)
+    targets: ClassVar[tuple[str, ...]] = ("label:json",)
     work: ClassVar[Work] = "media"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
     checked: ClassVar[bool] = True
@@ -102,6 +107,31 @@ class ImageClassification:
         told = labels.told(facts, options.labels, options.problem_type)
         labels.refuse_idle(told, options.scores, options.threshold)
         return labels.schema(told, options.scores)
+
+    def head(self, targets: Fields, facts: ModelFacts, options: ImageClassificationOptions) -> Head:
+        """See Trainable."""
+        return classes.head(targets["label"], facts, options.labels, options.problem_type)
+
+    def objective(self, facts: ModelFacts, options: ImageClassificationOptions) -> Objective:
+        """See Trainable: by the problem type."""
+        del options
+        return classes.objective(facts)
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: ImageClassificationOptions,
+    ) -> Examples:
+        """See Trainable."""
+        encoded = self.encode(fields, processor, facts, options)
+        values, errors = classes.learned(targets["label"], facts)
+        return Examples(
+            encoded=replace(encoded, errors={**encoded.errors, **errors}),
+            targets={"labels": of_rows(values, encoded)},
+        )
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""
