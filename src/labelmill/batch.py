@@ -152,14 +152,22 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Microbatch:
-    """The sequences of one forward pass, padded to the longest."""
+    """The sequences of one forward pass, padded to the longest, or packed: end to end."""
 
     sequences: npt.NDArray[np.int64]  # [batch] their places in the Encoded they come from
     lengths: npt.NDArray[np.int64]  # [batch] without padding
-    # [batch, length] where ragged, "attention_mask" among them then; [batch, ...] where fixed
+    # [batch, length] where ragged, "attention_mask" among them then; [batch, ...] where fixed;
+    # packed: [sum(lengths)] each, and no mask
     inputs: Mapping[str, Array]
+    packed: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
         """Sequences, and the length of each with its padding."""
         return len(self.lengths), int(self.lengths.max(initial=0))
+
+    @property
+    def size(self) -> int:
+        """Entries that are computed, padding included."""
+        rows, longest = self.shape
+        return int(self.lengths.sum()) if self.packed else rows * longest

@@ -25,8 +25,11 @@ def microbatches(
     *,
     launch: int = 0,
     only: Places | None = None,
+    packed: bool = False,
 ) -> Iterator[Microbatch]:
     """Microbatches of at most `budget` tokens, padding included, or of one sequence.
+
+    `packed` lays sequences end to end instead of padding them, and `launch` then means nothing.
 
     `launch` is what one more microbatch costs, in tokens: padding is weighed against it. 0 fills
     each up. `only` names the sequences to take (default: all). Sequences of equal length keep their
@@ -40,11 +43,16 @@ def microbatches(
     for run in _runs(encoded, order):
         # Tokens, as the budget counts them.
         lengths = -(-encoded.lengths[run].astype(np.int64) // encoded.unit) + encoded.written
-        sizes = _cheapest(lengths, budget, launch) if launch else _full(lengths, budget)
+        sizes = _sizes(lengths, budget, launch, packed=packed)
         start = 0
         while start < len(run):
             stop = start + int(sizes[start])
-            yield _microbatch(encoded, offsets, run[start:stop], pad_token_id)
+            some = run[start:stop]
+            yield (
+                _packed(encoded, offsets, some)
+                if packed
+                else _microbatch(encoded, offsets, some, pad_token_id)
+            )
             start = stop
 
 
@@ -83,6 +91,16 @@ def _runs(encoded: Encoded, order: Places) -> list[Places]:
     return np.split(order, np.flatnonzero(np.diff(encoded.lengths[order])) + 1)
 
 
+def _sizes(lengths: Places, budget: int, launch: int, *, packed: bool) -> Places:
+    """[sequences] how many sequences go into a microbatch that starts at each."""
+    if packed:
+        ends = np.cumsum(lengths)
+        stops = np.searchsorted(ends, ends - lengths + budget, side="right")
+        sizes: Places = np.maximum(1, stops - np.arange(len(lengths)))
+        return sizes
+    return _cheapest(lengths, budget, launch) if launch else _full(lengths, budget)
+
+
 def _full(lengths: Places, budget: int) -> Places:
     """[sequences] how many sequences go into a microbatch that starts at each."""
     return np.minimum(np.maximum(1, budget // lengths), np.arange(len(lengths), 0, -1))
@@ -108,6 +126,15 @@ def _microbatch(
     fixed = {name: values[sequences] for name, values in encoded.fixed.items()}
     padded = _padded(encoded, offsets, sequences, pad_token_id) if encoded.inputs else {}
     return Microbatch(sequences=sequences, lengths=lengths, inputs={**fixed, **padded})
+
+
+def _packed(encoded: Encoded, offsets: Places, sequences: Places) -> Microbatch:
+    """Of ragged inputs alone: an engine that packs knows no others."""
+    lengths = encoded.lengths[sequences].astype(np.int64)
+    ends = np.cumsum(lengths)
+    index = np.arange(int(ends[-1])) + np.repeat(offsets[sequences] - ends + lengths, lengths)
+    inputs = {name: values[index] for name, values in encoded.inputs.items()}
+    return Microbatch(sequences=sequences, lengths=lengths, inputs=inputs, packed=True)
 
 
 def _padded(

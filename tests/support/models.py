@@ -222,13 +222,13 @@ def save_tiny(
     )
     torch.manual_seed(seed)
     model = getattr(transformers, auto_class).from_config(config)
-    _enlarge(model)
+    enlarge(model)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return str(directory)
 
 
-def _enlarge(model: torch.nn.Module) -> None:
+def enlarge(model: torch.nn.Module) -> None:
     """As initialized, every text gets nearly the same scores; words must outweigh positions."""
     words = model.get_input_embeddings().weight
     with torch.no_grad():

@@ -23,10 +23,12 @@ class Engine(Protocol):
     precision: str  # "float32" | "bfloat16" | "float16"
     default_budget: int  # tokens a microbatch, padding included, that this device is fast with
     launch: int  # tokens that take as long as one more microbatch; 0: fill each microbatch up
+    packs: bool  # it wants microbatches packed, not padded
 
     def forward(self, microbatch: Microbatch) -> Outputs:
         """Outputs by name, in the microbatch's order; numbers that are no integers in float32.
 
+        They may still be on their way: looking at one waits for it, and may raise EngineError.
         Raises OutOfMemory, after which the engine can go on with a smaller microbatch.
         """
         ...

@@ -74,6 +74,7 @@ class VLLMEngine:
     device = "cuda"
     default_budget = _UNBOUNDED
     launch = 0
+    packs = False
 
     def __init__(
         self, vllm: Any, checkpoint: Checkpoint, params: Mapping[str, Any], precision: str

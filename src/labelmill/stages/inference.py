@@ -56,8 +56,15 @@ class Inference:
                 self._shrink(failure.batch, failure, encoded)
 
     def _microbatches(self, encoded: Encoded, left: npt.NDArray[np.int64]) -> Iterator[Microbatch]:
-        launch, pad = self._engine.launch, self._pad_token_id
-        return microbatches(encoded, self.budget, pad, launch=launch, only=left)
+        engine = self._engine
+        return microbatches(
+            encoded,
+            self.budget,
+            self._pad_token_id,
+            launch=engine.launch,
+            only=left,
+            packed=engine.packs,
+        )
 
     def _forward(self, batch: Microbatch, collected: "_Collected", unit: int) -> None:
         try:
@@ -73,7 +80,7 @@ class Inference:
                 f"one sequence of {longest} tokens does not fit into the memory of "
                 f"{self._engine.device!r} ({failure.__cause__}); lower options.max_length"
             ) from failure
-        self.budget = max(longest, rows * longest // 2)
+        self.budget = max(longest, (batch.size // encoded.unit + rows * encoded.written) // 2)
 
 
 class _TooLarge(Exception):  # noqa: N818 - never leaves this module
@@ -96,9 +103,8 @@ class _Collected:
     def add(self, batch: Microbatch, outputs: Outputs, unit: int) -> None:
         self._pieces.append((batch.sequences, outputs))
         self.done[batch.sequences] = True
-        rows, longest = batch.shape
-        self._padded += rows * longest // unit
-        self.sequences += rows
+        self._padded += batch.size // unit
+        self.sequences += len(batch.lengths)
         self.tokens += int(batch.lengths.sum()) // unit
 
     def inferred(self) -> Inferred:

@@ -33,6 +33,7 @@ class OpenVINOEngine:
     device = "cpu"
     default_budget = _BUDGET
     launch = _LAUNCH
+    packs = False
 
     def __init__(
         self,

@@ -42,9 +42,14 @@ def load(
     """See EngineModule. `threads` is set for the whole process: one engine a process."""
     # Not above: two seconds of imports that who only asks for the best device can do without.
     from labelmill.engines.pytorch.engine import PyTorchEngine  # noqa: PLC0415
+    from labelmill.engines.pytorch.packing import Packing  # noqa: PLC0415
     from labelmill.models.loading import load_model  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     local = localize(checkpoint)
     module = load_model(local, auto_class, getattr(torch, precision), readout)
-    return PyTorchEngine(module, readout, local, precision=precision, device=device)
+    # FlashAttention is for half precision alone.
+    packing = Packing() if device == "cuda" and precision != "float32" else None
+    return PyTorchEngine(
+        module, readout, local, precision=precision, device=device, packing=packing
+    )

@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional
 
 from labelmill.checkpoints import Checkpoint
+from labelmill.engines.pytorch.pooling import packed_pool
 from labelmill.engines.pytorch.reading import Model, Read, Reader, Tensors
 from labelmill.models.dense import dense_layer
-from labelmill.readouts import Embedding, Ids
+from labelmill.readouts import Embedding
 
 Embed = Callable[[Tensors, torch.Tensor], torch.Tensor]  # -> [batch, dimensions]
 
@@ -21,7 +22,9 @@ def reader(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Reader:
     embed = _embedder(readout, model, checkpoint)
     if not readout.anchors:
         return lambda inputs, lengths: {"embedding": embed(inputs, lengths)}
-    anchors = torch.cat([_of(ids, embed, model.device) for ids in readout.anchors])
+    anchors = torch.cat(
+        [embed(model.single(ids), torch.tensor([len(ids)])) for ids in readout.anchors]
+    )
     anchors = functional.normalize(anchors, dim=-1).T
 
     def similarity(inputs: Tensors, lengths: torch.Tensor) -> Read:
@@ -50,13 +53,19 @@ def _embedder(readout: Embedding, model: Model, checkpoint: Checkpoint) -> Embed
 def _pooler(readout: Embedding, model: Model) -> Embed:
     if readout.pooling != "pooler":
         return lambda inputs, lengths: _pool(
-            model(inputs).last_hidden_state.float(), lengths, readout.pooling, readout.skip
+            model(inputs).last_hidden_state.float(), inputs, lengths, readout
         )
+    model.read_first()
     return lambda inputs, _: model(inputs).pooler_output.float()
 
 
-def _pool(hidden: torch.Tensor, lengths: torch.Tensor, pooling: str, skip: int) -> torch.Tensor:
+def _pool(
+    hidden: torch.Tensor, inputs: Tensors, lengths: torch.Tensor, readout: Embedding
+) -> torch.Tensor:
     """[batch, length, width] -> [batch, width], without padding and the first `skip` tokens."""
+    pooling, skip = readout.pooling, readout.skip
+    if "bounds" in inputs:
+        return packed_pool(hidden[0], inputs["bounds"], pooling, skip)
     if pooling == "cls":
         return hidden[:, skip]
     if pooling == "last":
@@ -68,10 +77,3 @@ def _pool(hidden: torch.Tensor, lengths: torch.Tensor, pooling: str, skip: int) 
         return hidden.masked_fill(~counted[..., None], float("-inf")).amax(dim=1)
     weights = counted.to(hidden.dtype)[..., None]
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-
-
-def _of(ids: Ids, embed: Embed, device: str) -> torch.Tensor:
-    """[1, dimensions] for one text."""
-    tokens = torch.tensor([ids], device=device)
-    inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-    return embed(inputs, torch.tensor([len(ids)]))

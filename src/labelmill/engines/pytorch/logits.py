@@ -19,12 +19,9 @@ def reader(readout: Logits | TokenLogits, model: Model, checkpoint: Checkpoint) 
 
     def ragged(inputs: Tensors, lengths: torch.Tensor) -> Read:
         outputs = model(inputs)
-        return {name: _unpadded(outputs[name], lengths) for name in names}
+        return {name: Pieces(model.tokens(outputs[name], lengths), lengths) for name in names}
 
-    return whole if isinstance(readout, Logits) else ragged
-
-
-def _unpadded(values: torch.Tensor, lengths: torch.Tensor) -> Pieces:
-    """[batch, length, ...] without the padding at the end of each sequence."""
-    kept = torch.arange(values.shape[1]) < lengths[:, None]
-    return Pieces(values[kept.to(values.device)], lengths)
+    if not isinstance(readout, Logits):
+        return ragged
+    model.read_first()
+    return whole

@@ -40,6 +40,19 @@ class Model:
         taken = {name: values for name, values in inputs.items() if name in self.accepts}
         return self.module(**taken, **self._fixed, **more)
 
+    def read_first(self) -> None:
+        """Say that pooler or head will read each sequence's first token, and nothing else."""
+
+    def tokens(self, values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """[batch, length, ...] -> [sum(lengths), ...], without the padding of each sequence."""
+        kept = torch.arange(values.shape[1]) < lengths[:, None]
+        return values[kept.to(values.device)]
+
+    def single(self, ids: tuple[int, ...]) -> Tensors:
+        """The inputs of one text by the ids of its tokens."""
+        tokens = torch.tensor([ids], device=self.device)
+        return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+
 
 def on_host(values: torch.Tensor | Pieces) -> Array | Ragged:
     """The output as numpy; every number that is no integer in float32."""
