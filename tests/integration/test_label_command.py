@@ -26,9 +26,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny_classifier(str(tmp_path_factory.mktemp("model") / "bert"))
 
 
-def job_file(tmp_path: Path, model: str, **sections: dict[str, Any]) -> str:
+def job_file(
+    tmp_path: Path, model: str, task: str = "text-classification", **sections: dict[str, Any]
+) -> str:
     settings: dict[str, Any] = {
-        "task": "text-classification",
+        "task": task,
         "model": {"path": model},
         "source": {"path": str(tmp_path / "in"), "split_rows": 20},
         "output": {"path": str(tmp_path / "out")},

@@ -3,6 +3,7 @@
 transformers imports torch on its own when it loads either; weights are not touched.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,13 @@ def facts(checkpoint: Checkpoint, kind: str = TOKENIZER) -> ModelFacts:
 def processor(checkpoint: Checkpoint, kind: str = TOKENIZER) -> Any:
     """The checkpoint's processor: what the class `kind` of transformers makes of its files.
 
-    Raises ModelError where it is missing or does not fit.
+    Made once a process. Raises ModelError where it is missing or does not fit.
     """
-    checkpoint = localize(checkpoint)
+    return _loaded(localize(checkpoint), kind)
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(checkpoint: Checkpoint, kind: str) -> Any:
     try:
         found = _made(checkpoint, kind)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -111,7 +116,7 @@ def _made(checkpoint: Checkpoint, kind: str) -> Any:
     """Images are prepared by Pillow on every machine: torchvision resizes otherwise."""
     how: dict[str, Any] = {"trust_remote_code": checkpoint.trust_remote_code}
     if kind == _IMAGES:
-        images.require()
+        images.pillow()
         how["backend"] = "pil"
     found = getattr(transformers, kind).from_pretrained(
         checkpoint.path, local_files_only=True, **how

@@ -62,6 +62,8 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     task: Task = plugins.load_class("labelmill.tasks", job.task)()
     facts = checkpoints.facts(checkpoint, task.processor)
     added = task.schema(facts, job.options)
+    # What the engine would refuse in the middle of the job, such as a language, is refused here.
+    task.readout(checkpoints.processor(checkpoint, task.processor), facts, job.options)
     if standing is None:
         reading = first_reading(job, task.fields, added, listing.shards)
     else:

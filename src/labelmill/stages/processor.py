@@ -1,10 +1,8 @@
-"""Processor: the tokenizer, image processor or feature extractor of a recipe, once a process."""
+"""Processor: the tokenizer, image processor or feature extractor of a recipe."""
 
-import functools
 from typing import Any
 
 from labelmill import checkpoints
-from labelmill.checkpoints import Checkpoint
 from labelmill.ops import plugins
 from labelmill.plan.recipe import Recipe
 
@@ -14,9 +12,4 @@ def processor_of(recipe: Recipe) -> Any:
     if recipe.tokenizer is not None:
         return recipe.tokenizer
     kind = plugins.load_class("labelmill.tasks", recipe.task).processor
-    return _loaded(recipe.checkpoint, kind)
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded(checkpoint: Checkpoint, kind: str) -> Any:
-    return checkpoints.processor(checkpoint, kind)
+    return checkpoints.processor(recipe.checkpoint, kind)
