@@ -7,8 +7,11 @@ from typing import Any, get_args
 
 import pytest
 
+from labelmill.batch import ModelFacts
 from labelmill.config.loading import job_class
 from labelmill.config.section import Section
+from labelmill.errors import ConfigError
+from labelmill.evaluation import choosing
 from labelmill.ops import fields, plugins
 from labelmill.tasks import Work
 
@@ -31,6 +34,18 @@ MISSION = {
 }
 
 
+# A model without a head, for tasks that ask for none.
+ENCODER = ModelFacts(
+    model_type="bert",
+    architecture="BertModel",
+    labels=(),
+    problem_type=None,
+    max_length=64,
+    pad_token_id=0,
+    hidden_size=32,
+)
+
+
 def task_of(name: str) -> Any:
     return plugins.load_class("labelmill.tasks", name)()
 
@@ -47,9 +62,21 @@ def test_task_says_what_it_is(name):
     assert task.processor.startswith("Auto")
     assert task.work in get_args(Work)
     assert fields.flat(task.fields)
-    assert task.metrics
     assert issubclass(task.Options, Section)
     assert isinstance(task.checked, bool)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if task_of(name).metrics])
+def test_metrics_of_a_task_are_some_that_evaluate_computes(name):
+    assert set(task_of(name).metrics) <= choosing.METRICS
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not task_of(name).metrics])
+def test_task_without_metrics_is_one_that_evaluate_refuses(name):
+    task = task_of(name)
+    columns = task.schema(ENCODER, task.Options())
+    with pytest.raises(ConfigError, match=r"no gold value|no standard metric"):
+        choosing.scorer(columns, {"task": name}, (), None)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -173,7 +173,7 @@ def test_bad_sounds_cost_no_good_ones():
 def test_without_the_libraries_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "soundfile", None)
     audio._libraries.cache_clear()
-    with pytest.raises(ConfigError, match=r"labelmill\[audio\]"):
+    with pytest.raises(ConfigError, match=r"pip install 'labelmill\[audio\]'"):
         heard(file(SOUND))
 
 

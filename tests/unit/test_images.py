@@ -189,12 +189,12 @@ def test_decode_a_limit_above_pillows_own_holds():
     assert images.decode(data, size * size).size == (size, size)
 
 
-def test_require_without_pillow_says_what_to_install():
+def test_decode_without_pillow_says_what_to_install():
     code = (
         "import sys; sys.modules['PIL'] = None\n"
         "from labelmill.ops import images\n"
         "from labelmill.errors import ConfigError\n"
-        "try: images.require()\n"
+        "try: images.decode(b'x')\n"
         "except ConfigError as error: print(error)"
     )
     done = subprocess.run(

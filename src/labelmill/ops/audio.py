@@ -68,7 +68,8 @@ def _libraries() -> tuple[Any, Any]:
         soundfile, soxr = map(importlib.import_module, ("soundfile", "soxr"))
     except (ImportError, OSError) as error:  # OSError: soundfile without libsndfile
         raise ConfigError(
-            f"this task decodes sound, and {error}; install labelmill[audio] on every node"
+            f"this task decodes sound, and {error}; run pip install 'labelmill[audio]' on every "
+            "node"
         ) from error
 
     class Forward(soundfile.SoundFile):  # type: ignore[misc, name-defined]

@@ -7,21 +7,22 @@ message the same for the same bytes. It knows no column and no model.
 """
 
 import contextlib
+import functools
+import importlib
 import io
 import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from labelmill.errors import ConfigError
 
-try:
-    from PIL import Image, UnidentifiedImageError
-except ModuleNotFoundError:  # the extra `vision`: `require` says so before anything is decoded
-    Image = None  # type: ignore[assignment]
+if TYPE_CHECKING:  # the extra `vision`; and tasks are imported for --help
+    from PIL import Image
 
 MAX_PIXELS = 89_478_485  # Pillow's own: a quarter of a GiB as RGB
 
@@ -51,13 +52,16 @@ class Unreadable(ValueError):  # noqa: N818 - the verdict on a picture, not a fa
     """The bytes are not a picture that can be used; the message is a reject's reason."""
 
 
-def require() -> None:
-    """Raise ConfigError where Pillow is not installed."""
-    if Image is None:
+@functools.cache
+def pillow() -> Any:
+    """The module PIL.Image; raises ConfigError where Pillow is not installed."""
+    try:
+        return importlib.import_module("PIL.Image")
+    except ImportError as error:
         raise ConfigError(
             "this task reads images, for which Pillow is needed and not installed; run "
-            "pip install 'labelmill[vision]'"
-        )
+            "pip install 'labelmill[vision]' on every node"
+        ) from error
 
 
 def decode(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> "Image.Image":
@@ -69,12 +73,13 @@ def decode(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> "Image.Ima
     """
     if not len(data):
         raise Unreadable("the image has no bytes")
+    image = pillow()
     with _limited(max_pixels):
         try:
-            picture = Image.open(io.BytesIO(data), formats=_formats())
+            picture = image.open(io.BytesIO(data), formats=_formats())
             picture.load()
             return _upright(picture, _orientation(picture))
-        except UnidentifiedImageError as error:  # its own message holds an address in memory
+        except image.UnidentifiedImageError as error:  # its own message holds an address in memory
             raise Unreadable("not an image of a known format") from error
         except Unreadable:
             raise
@@ -85,14 +90,15 @@ def decode(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> "Image.Ima
 @contextlib.contextmanager
 def _limited(max_pixels: int) -> Iterator[None]:
     """Pillow refuses larger images, nested ones too, and says nothing about small oddities."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = max_pixels
+    image = pillow()
+    before = image.MAX_IMAGE_PIXELS
+    image.MAX_IMAGE_PIXELS = max_pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("error", image.DecompressionBombWarning)
             yield
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except (image.DecompressionBombWarning, image.DecompressionBombError) as error:
         # Pillow's message names the size first, then its limit or twice that.
         found = re.search(r"\d+", str(error))
         pixels = found.group() if found else "too many"
@@ -100,12 +106,12 @@ def _limited(max_pixels: int) -> Iterator[None]:
             f"the image has {pixels} pixels, more than options.max_pixels ({max_pixels})"
         ) from error
     finally:
-        Image.MAX_IMAGE_PIXELS = before
+        image.MAX_IMAGE_PIXELS = before
 
 
 def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in Image.ID if name not in _UNSAFE)
+    pillow().init()
+    return tuple(name for name in pillow().ID if name not in _UNSAFE)
 
 
 def _orientation(picture: "Image.Image") -> int:
@@ -118,7 +124,7 @@ def _orientation(picture: "Image.Image") -> int:
 
 
 def _upright(picture: "Image.Image", orientation: int) -> "Image.Image":
-    turn = Image.Transpose
+    turn = pillow().Transpose
     turns = {
         2: turn.FLIP_LEFT_RIGHT,
         3: turn.ROTATE_180,
@@ -138,7 +144,7 @@ def _rgb(picture: "Image.Image") -> "Image.Image":
         values = np.asarray(picture)
         if values.size and (values.min() < 0 or values.max() >= _WORDS):
             raise Unreadable("the image has pixels of 32 bits, expected 8 or 16")
-        picture = Image.fromarray((values >> 8).astype(np.uint8))
+        picture = pillow().fromarray((values >> 8).astype(np.uint8))
     if picture.mode == "F":
         raise Unreadable("the image has pixels of floating point, expected 8 or 16 bits")
     return picture.convert("RGB")
