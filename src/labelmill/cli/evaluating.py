@@ -1,17 +1,18 @@
 """`labelmill evaluate`: metrics on stdout, and a page where one is wanted."""
 
 from labelmill.cli import console
-from labelmill.errors import StorageError
+from labelmill.errors import ConfigError, StorageError
 from labelmill.evaluation.evaluation import Wish, evaluate
 from labelmill.reports.checking import Checking
 from labelmill.reports.evaluation import metrics
-from labelmill.storage import absolute, open_store, split_url
+from labelmill.storage import absolute, canonical, open_store, split_url
 
 
 def evaluating(wish: Wish, page: str | None, *, as_json: bool) -> int:
-    """Print the metrics, and write the page; 0."""
+    """Print the metrics, and write the page; 0. ConfigError for a page inside the run."""
     draw = None
     if page is not None:
+        _refuse_inside(wish.output, page)
         from labelmill.reports.evaluation_page import render
 
         draw = render
@@ -22,6 +23,19 @@ def evaluating(wish: Wish, page: str | None, *, as_json: bool) -> int:
         console.note(f"page written to {page}")
     console.result(found.to_json() if as_json else metrics(found))
     return 0
+
+
+def _refuse_inside(output: str, page: str) -> None:
+    """Raise ConfigError for a page among the parts.
+
+    `datasets` takes a file with "evaluation" or "test" in its name for a part of the data, wherever
+    below the output it lies, and then finds no other.
+    """
+    if f"{canonical(page)}/".startswith(f"{canonical(output)}/"):
+        raise ConfigError(
+            f"--page: {page!r} lies inside the run {output!r}, where readers of the output would "
+            "take it for data; write it elsewhere"
+        )
 
 
 def _replace(place: str, data: bytes) -> None:

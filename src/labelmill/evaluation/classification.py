@@ -84,7 +84,7 @@ class ScoredClasses:
         self._gold, self._label = pairs // len(names), pairs % len(names)
         self._right = self._gold == self._label
         self._shares = bool(((scores >= 0) & (scores <= 1)).all())
-        self.sorts = self._shares + 2 * len(self._listed)
+        self.sorts = self._shares + len(self._listed)
 
     def counted(self, counts: Numbers) -> Values:
         """See Scored."""

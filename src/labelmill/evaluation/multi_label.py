@@ -90,7 +90,7 @@ class ScoredSets:
         # What the matrix has columns for; a label that the model does not know is not ranked.
         self._listed = [names.index(name) for name in (lists.names if lists else ())]
         self._wrong = (gold != label).sum(axis=1)
-        self.sorts = 2 * len(self._listed)
+        self.sorts = len(self._listed)
 
     def counted(self, counts: Numbers) -> Values:
         """See Scored."""

@@ -94,7 +94,7 @@ def shard_tables(shard: Shard, columns: pa.Schema) -> Iterator[tuple[pa.Table, i
 
 
 def json_type(kind: pa.DataType) -> pa.DataType:
-    """The type as JSON Lines are read: int64, float64, and lists of any length."""
+    """The type as JSON Lines are read: int64, float64, lists of any length; the rest is text."""
     if pt.is_integer(kind):
         return pa.int64()
     if pt.is_floating(kind):
@@ -103,7 +103,7 @@ def json_type(kind: pa.DataType) -> pa.DataType:
         return pa.struct([(child.name, json_type(child.type)) for child in kind.fields])
     if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
         return pa.list_(json_type(kind.value_type))
-    return pa.string() if pt.is_large_string(kind) else kind
+    return kind if pt.is_boolean(kind) or pt.is_null(kind) else pa.string()
 
 
 def require(columns: Sequence[str], there: Sequence[str]) -> None:
