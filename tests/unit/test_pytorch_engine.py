@@ -210,3 +210,14 @@ def test_forward_without_memory_raises_out_of_memory_and_smaller_ones_succeed(tm
     done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("halved")
+
+
+def test_load_a_pretraining_checkpoint_has_the_head_of_masked_tokens(tmp_path):
+    bert = opened(
+        save_tiny(tmp_path / "bert", "bert", "AutoModelForPreTraining"),
+        auto_class="AutoModelForMaskedLM",
+    )
+    assert bert.forward(microbatch(1, 4))["logits"].shape[:2] == (1, 4)
+    electra = save_tiny(tmp_path / "electra", "electra", "AutoModelForPreTraining")
+    with pytest.raises(ModelError, match="random"):
+        opened(electra, auto_class="AutoModelForMaskedLM")

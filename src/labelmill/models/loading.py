@@ -65,8 +65,10 @@ def _require_pooler(model: "PreTrainedModel", source: str, readout: Readout) -> 
 def _refuse_other_task(model: "PreTrainedModel", source: str, auto_class: str) -> None:
     """Heads of other tasks may have weights of the same names; the config knows better."""
     head = auto_class.removeprefix("AutoModel")
+    # BERT's own checkpoints hold two heads; ELECTRA's discriminator lacks the weights of this one.
+    heads = (head, "ForPreTraining") if head == "ForMaskedLM" else (head,)
     known = [name for name in model.config.architectures or () if "For" in name]
-    if known and not any(name.endswith(head) or name == type(model).__name__ for name in known):
+    if known and not any(name.endswith(heads) or name == type(model).__name__ for name in known):
         raise ModelError(
             f"model {source!r} is a {known[0]!r}, expected one with a head {head!r} for this task; "
             "choose a model fine-tuned for the task"
