@@ -21,7 +21,9 @@ from pydantic import Field, model_validator
 from labelmill.batch import Encoded, ModelFacts, Outputs
 from labelmill.config.section import Section
 from labelmill.config.values import Text
-from labelmill.ops import entities, entity_lists, token_spans, tokens, word_lists
+from labelmill.errors import ConfigError
+from labelmill.learning import Examples, Head, Objective
+from labelmill.ops import entities, entity_lists, tag_targets, token_spans, tokens, word_lists
 from labelmill.readouts import Readout, TokenLogits
 from labelmill.tasks import Fields, Work
 
@@ -76,6 +78,7 @@ class TokenClassification:
     auto_class: ClassVar[str] = "AutoModelForTokenClassification"
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text|words:json",)
+    targets: ClassVar[tuple[str, ...]] = ("tags:json|entities:json",)
     work: ClassVar[Work] = "scoring"
     metrics: ClassVar[tuple[str, ...]] = ("entity_precision", "entity_recall", "entity_f1")
     checked: ClassVar[bool] = True
@@ -132,6 +135,39 @@ class TokenClassification:
         _cut(facts, options)
         entities.refuse_unknown(options.ignore_labels, facts.labels, options.aggregation)
         return pa.schema([("entities", entity_lists.ENTITIES)])
+
+    def head(self, targets: Fields, facts: ModelFacts, options: TokenClassificationOptions) -> Head:
+        """See Trainable: the tags of words, or BIO tags of the entities of texts."""
+        del options
+        return tag_targets.head(facts, tags=targets.get("tags"), lists=targets.get("entities"))
+
+    def objective(self, facts: ModelFacts, options: TokenClassificationOptions) -> Objective:
+        """See Trainable."""
+        del facts, options
+        return "tags"
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: "PreTrainedTokenizerBase",
+        facts: ModelFacts,
+        options: TokenClassificationOptions,
+    ) -> Examples:
+        """See Trainable; raises ConfigError for tags of a text that is no list of words."""
+        encoded = self.encode(fields, processor, facts, options)
+        if "entities" in targets:
+            labels, errors = tag_targets.of_entities(targets["entities"], encoded, facts)
+        elif "words" in fields:
+            words, _ = word_lists.parsed(fields["words"].to_pylist())
+            labels, errors = tag_targets.of_words(targets["tags"], words, encoded, facts)
+        else:
+            raise ConfigError(
+                "data.columns: tags are of words, and the rows have a text; name the column of "
+                "word lists as `words`, or the column of entities as `entities`"
+            )
+        encoded = replace(encoded, errors={**encoded.errors, **errors})
+        return Examples(encoded=encoded, targets={"labels": labels})
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.entity_lists.agree`."""

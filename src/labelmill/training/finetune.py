@@ -59,6 +59,15 @@ class Plan:
         return (self.state / _MANIFEST).is_file()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """All that the workers need, and what the result is made with."""
+
+    recipe: TrainRecipe
+    manifest: TrainManifest
+    processor: Any
+
+
 def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
     """Look at model, data and output; raises ConfigError, InputError, ModelError, LedgerError.
 
@@ -100,15 +109,21 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished) -> Finished:
     if plan.finished is not None:
         say(f"{str(plan.place)!r} is trained already; nothing to do")
         return plan.finished
+    ready = prepare(plan, say)
+    say(_beginning(plan, ready))
+    kept = ray_group.run(ready.recipe, plan.group, plan.state, show=show, wished=wished)
+    return _exported(plan, ready, kept)
+
+
+def prepare(plan: Plan, say: Say) -> Ready:
+    """Read the data, where no earlier attempt has, and say what workers must know."""
     processor = checkpoints.processor(plan.checkpoint, plan.task.processor)
     learning = Learning(
         task=plan.task, options=plan.job.options, facts=plan.facts, processor=processor
     )
     made = _prepared(plan, learning, say)
     recipe = _recipe(plan, learning, made.data)
-    say(_beginning(plan, made.data, recipe))
-    kept = ray_group.run(recipe, plan.group, plan.state, show=show, wished=wished)
-    return _exported(plan, recipe, made, kept, processor)
+    return Ready(recipe=recipe, manifest=made, processor=processor)
 
 
 def _prepared(plan: Plan, learning: Learning, say: Say) -> TrainManifest:
@@ -159,16 +174,15 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
     )
 
 
-def _exported(
-    plan: Plan, recipe: TrainRecipe, made: TrainManifest, kept: Kept, processor: Any
-) -> Finished:
+def _exported(plan: Plan, ready: Ready, kept: Kept) -> Finished:
+    recipe, made = ready.recipe, ready.manifest
     papers = Papers(job=plan.job, recipe=recipe, data=made.data, kept=kept, place=plan.place)
     told = results(papers) | {
         "settings": dict(made.settings),
         "fingerprint": made.fingerprint,
         "data": asdict(made.data),
     }
-    export(recipe.model, kept.best, processor, told, papers.files(told), plan.place)
+    export(recipe.model, kept.best, ready.processor, told, papers.files(told), plan.place)
     return told
 
 
@@ -218,12 +232,14 @@ def _patience(job: TrainJob, *, measured: bool) -> int | None:
     return patience
 
 
-def _beginning(plan: Plan, data: Data, recipe: TrainRecipe) -> str:
+def _beginning(plan: Plan, ready: Ready) -> str:
+    data, group = ready.manifest.data, plan.group
     going_on = (plan.state / ray_group.CHECKPOINTS).exists()
     verb = "going on with" if going_on else "starting"
-    precision = "bfloat16" if recipe.arguments["bf16"] else "float32"
+    precision = "bfloat16" if ready.recipe.arguments["bf16"] else "float32"
     labels = f", {len(data.labels)} labels" if data.labels else ""
+    workers = f"{group.workers} worker{'s' if group.workers > 1 else ''}"
     return (
         f"{verb} {plan.place}: {data.train:,} examples to learn from, {data.validation:,} to "
-        f"measure by{labels}; {plan.group.workers} workers on {plan.group.device} ({precision})"
+        f"measure by{labels}; {workers} on {group.device} ({precision})"
     )

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from labelmill.training.seat import Seat, Standing
 
-_EVERY = 0.5  # seconds
+EVERY = 0.5  # seconds
 _ASK = 10  # steps between two questions to all workers whether to stop
 
 
@@ -47,11 +47,18 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         now = time.monotonic()
-        if state.is_world_process_zero and now - self._told >= _EVERY:
+        if state.is_world_process_zero and now - self._told >= EVERY:
             self._told = now
             self._stop = self._seat.show(self._standing(args, state, now - self._begun))
         if self._agreed(args, state) and state.global_step < state.max_steps:
             self.stopped = control.should_save = control.should_training_stop = True
+
+    @override
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.stopped:  # in the middle of an epoch: its checkpoint is kept already
+            control.should_save = control.should_evaluate = False
 
     def _agreed(self, args: TrainingArguments, state: TrainerState) -> bool:
         """The first worker's wish, at a step where all workers ask for it."""

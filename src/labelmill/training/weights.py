@@ -6,7 +6,7 @@ from labelmill.errors import ConfigError
 from labelmill.learning import Objective
 from labelmill.training.manifest import Data
 
-_ABLE: tuple[Objective, ...] = ("classes", "label_sets", "tags")
+_ABLE: tuple[Objective, ...] = ("classes", "label_sets")
 
 
 def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
@@ -19,7 +19,7 @@ def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
         return ()
     if objective not in _ABLE:
         raise ConfigError(
-            f"data.class_weights: {wish!r} is for tasks that learn labels, and this one learns "
+            f"data.class_weights: {wish!r} is for labels of whole rows, and this task learns "
             f"{objective!r}; remove it"
         )
     counts = np.array([data.counts.get(label, 0) for label in data.labels], np.float64)

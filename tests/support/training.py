@@ -1,0 +1,147 @@
+"""Trainings without Ray: a job becomes a recipe, its loop runs here or in child processes."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torch.multiprocessing
+from torch import distributed
+
+from labelmill.config.loading import load_as
+from labelmill.config.train_job import TrainJob
+from labelmill.ops import plugins
+from labelmill.training import finetune, watching
+from labelmill.training.finetune import Ready
+from labelmill.training.loop import train
+from labelmill.training.ray_group import Group
+from labelmill.training.recipe import TrainRecipe
+from labelmill.training.seat import Standing
+
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # of a BERT
+torch.set_num_threads(1)  # of tiny models; more would wait for each other
+watching.EVERY = 0.0  # seconds: a desk is told of every step
+QUIET = {"bf16": False, "report_to": "none", "logging_steps": 1, "weight_decay": 0.0}
+
+
+def write_rows(path: Path, columns: Mapping[str, Sequence[Any]]) -> str:
+    """A Parquet file; its path."""
+    pq.write_table(pa.table(dict(columns)), path)
+    return str(path)
+
+
+def reviews(rows: int) -> dict[str, list[str]]:
+    """Texts of 3 to 20 words whose label one word tells; the same every time."""
+    words = "the quick film plot actor price service food and then it was".split()  # noqa: SIM905
+    told = {"bad": "terrible", "good": "great", "middling": "slow"}
+    texts, labels = [], []
+    for row in range(rows):
+        label = sorted(told)[(row * 7) % 3]
+        filling = [words[(row * 5 + place * 3) % len(words)] for place in range(2 + row % 18)]
+        filling.insert(row % len(filling), told[label])
+        texts.append(" ".join(filling))
+        labels.append(label)
+    return {"text": texts, "label": labels}
+
+
+def job_of(
+    directory: Path, task: str, start: str, data: Mapping[str, Any], **rest: Any
+) -> TrainJob:
+    """A job of these settings, as loaded from a file."""
+    settings = {
+        "task": task,
+        "model": {"path": start, **rest.pop("model", {})},
+        "data": dict(data),
+        "training": {**QUIET, **rest.pop("training", {})},
+        "output": {"path": str(directory / "model")},
+        **rest,
+    }
+    path = directory / "job.yaml"
+    path.write_text(json.dumps(settings))
+
+    def options(name: str) -> Any:
+        return plugins.load_class("labelmill.tasks", name).Options
+
+    return load_as(TrainJob, str(path), options_class=options)
+
+
+def ready(job: TrainJob, workers: int = 1) -> Ready:
+    """The recipe of a job, its data read."""
+    group = Group(workers=workers, gpus=0.0, cpus=1, max_failures=0)
+    return finetune.prepare(finetune.make_plan(job, lambda: group), print)
+
+
+class Desk:
+    """A seat whose checkpoints lie in a directory, numbered as they came."""
+
+    def __init__(self, directory: Path, rank: int = 0, stop_at: int | None = None) -> None:
+        self.scratch = directory / "scratch"
+        self.kept = directory / "kept"
+        self.scores: list[float | None] = []
+        self.standings: list[Standing] = []
+        self._rank = rank
+        self._stop_at = stop_at
+
+    def resume(self) -> Path | None:
+        found = sorted(self.kept.glob("*"), key=lambda path: int(path.name))
+        return found[-1] if found else None
+
+    def keep(self, directory: Path, score: float | None) -> None:
+        self.scores.append(score)
+        if self._rank == 0:
+            shutil.copytree(directory, self.kept / directory.name.rpartition("-")[2])
+
+    def show(self, standing: Standing) -> bool:
+        self.standings.append(standing)
+        return self._stop_at is not None and standing.step >= self._stop_at
+
+
+def state_of(desk: Desk) -> dict[str, Any]:
+    """What transformers wrote of the last checkpoint."""
+    last = desk.resume()
+    assert last is not None
+    return json.loads((last / "trainer_state.json").read_text())
+
+
+def weights_of(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint by name."""
+    from safetensors.torch import load_file
+
+    return load_file(checkpoint / "model.safetensors")
+
+
+def losses_of(desk: Desk) -> list[float]:
+    """The loss of each step."""
+    return [entry["loss"] for entry in state_of(desk)["log_history"] if "loss" in entry]
+
+
+def train_together(recipe: TrainRecipe, directory: Path, workers: int) -> Desk:
+    """Train by so many processes that exchange gradients through gloo."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_sit, (recipe, directory, workers, port), nprocs=workers)
+    return Desk(directory)
+
+
+def _sit(rank: int, recipe: TrainRecipe, directory: Path, workers: int, port: int) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(workers),
+        "LOCAL_WORLD_SIZE": str(workers),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=workers)
+    try:
+        train(recipe, Desk(directory, rank))
+    finally:
+        distributed.destroy_process_group()

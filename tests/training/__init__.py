@@ -1,0 +1,1 @@
+"""Trainings, without Ray where they can be."""

@@ -1,0 +1,147 @@
+"""The loop of a worker: it learns, keeps whole checkpoints, stops and goes on."""
+
+import numpy as np
+import pytest
+import torch
+
+from labelmill.training.checkpointing import PREDICTIONS
+from labelmill.training.loop import train
+from tests.support.models import save_tiny
+from tests.support.training import (
+    STILL,
+    Desk,
+    job_of,
+    losses_of,
+    ready,
+    reviews,
+    state_of,
+    weights_of,
+    write_rows,
+)
+
+TRAINING = {"learning_rate": 3e-3, "num_train_epochs": 4, "per_device_train_batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    return save_tiny(tmp_path_factory.mktemp("start"), "bert", "AutoModelForMaskedLM")
+
+
+@pytest.fixture
+def job(start, tmp_path):
+    def make(**rest):
+        data = {"train": write_rows(tmp_path / "rows.parquet", reviews(64))}
+        training = TRAINING | rest.pop("training", {})
+        data |= rest.pop("data", {})
+        return job_of(
+            tmp_path, "text-classification", start, data,
+            model={"config": STILL}, training=training, **rest,
+        )  # fmt: skip
+
+    return make
+
+
+def test_learns_and_keeps_the_checkpoint_of_every_epoch_with_its_metric(job, tmp_path):
+    desk = Desk(tmp_path)
+    assert train(ready(job()).recipe, desk)
+    losses = losses_of(desk)
+    assert losses[-1] < losses[0] / 2
+    assert len(desk.scores) == 4
+    assert desk.scores[-1] == 1.0
+    assert desk.standings[-1].steps == len(losses)
+    seen = np.load(desk.resume() / PREDICTIONS)
+    assert (seen["logits"].argmax(axis=1) == seen["labels"]).all()
+
+
+def test_stopped_and_gone_on_with_it_is_the_same_training(job, tmp_path):
+    """Dropout and order included; the break is in the middle of the second epoch."""
+    recipe = ready(job(training={"num_train_epochs": 3})).recipe
+    whole = Desk(tmp_path / "whole")
+    assert train(recipe, whole)
+    broken = Desk(tmp_path / "broken", stop_at=11)
+    assert not train(recipe, broken)
+    step = state_of(broken)["global_step"]
+    assert step == 11
+    again = Desk(tmp_path / "broken")
+    assert train(recipe, again)
+    np.testing.assert_allclose(losses_of(again), losses_of(whole), rtol=1e-6)
+    for name, value in weights_of(whole.resume()).items():
+        torch.testing.assert_close(weights_of(again.resume())[name], value, rtol=0, atol=0)
+
+
+def test_finished_training_trains_no_step_more(job, tmp_path):
+    recipe = ready(job()).recipe
+    desk = Desk(tmp_path)
+    train(recipe, desk)
+    before = state_of(desk)["global_step"]
+    assert train(recipe, desk)
+    assert state_of(desk)["global_step"] == before
+    assert len(desk.scores) == 4
+
+
+def test_early_stopping_ends_it_and_it_stays_ended(job, tmp_path):
+    recipe = ready(job(training={"num_train_epochs": 30, "early_stopping_patience": 2})).recipe
+    desk = Desk(tmp_path)
+    assert train(recipe, desk)
+    state = state_of(desk)
+    assert state["global_step"] < state["max_steps"]
+    kept = len(desk.scores)
+    assert train(recipe, desk)
+    assert len(desk.scores) == kept
+
+
+def test_accumulated_batches_are_one_step(job, tmp_path):
+    """Four times two rows give the losses and weights of eight at once."""
+    whole, parts = Desk(tmp_path / "whole"), Desk(tmp_path / "parts")
+    one = ready(job(training={"max_grad_norm": 0.0})).recipe
+    train(one, whole)
+    (tmp_path / "model.training" / "training.json").unlink()
+    small = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    train(ready(job(training={**small, "max_grad_norm": 0.0})).recipe, parts)
+    np.testing.assert_allclose(losses_of(parts), losses_of(whole), rtol=2e-3)
+
+
+def test_weights_of_labels_change_the_loss(job, tmp_path):
+    rows = reviews(60)
+    rows["label"][:40] = ["bad"] * 40
+    path = write_rows(tmp_path / "uneven.parquet", rows)
+    plain = ready(job(data={"train": path})).recipe
+    assert plain.weights == ()
+    (tmp_path / "model.training" / "training.json").unlink()
+    balanced = ready(job(data={"train": path, "class_weights": "balanced"}))
+    counts = balanced.manifest.data.counts
+    weights = dict(zip(balanced.recipe.facts.labels, balanced.recipe.weights, strict=True))
+    assert sum(counts[name] * weights[name] for name in counts) == pytest.approx(
+        sum(counts.values())
+    )
+    assert weights["bad"] < 1 < weights["good"]
+
+
+def test_adapters_are_learned_and_merged(job, start, tmp_path):
+    """The merged model gives what the adapted one gave, and is a model like any other."""
+    from labelmill.training.model import merged
+
+    recipe = ready(job(training={"lora": {"r": 4}, "learning_rate": 5e-3})).recipe
+    desk = Desk(tmp_path)
+    train(recipe, desk)
+    last = desk.resume()
+    assert (last / "adapter_model.safetensors").stat().st_size < 60_000
+    model = merged(recipe.model, str(last))
+    model.save_pretrained(tmp_path / "merged")
+    names = set(weights_of(tmp_path / "merged"))
+    assert not any("lora" in name for name in names)
+    fresh = type(model).from_pretrained(tmp_path / "merged")
+    seen = np.load(last / PREDICTIONS)
+    from pathlib import Path
+
+    from labelmill.training.collate import Collator
+    from labelmill.training.examples import StoredExamples
+    from labelmill.training.order import LongestFirst
+
+    stored = StoredExamples(Path(recipe.validation))
+    collator = Collator(layout=stored.layout, pad_token_id=recipe.facts.pad_token_id)
+    batch = collator([stored[place] for place in LongestFirst(stored.lengths)])
+    batch.pop("labels")
+    with torch.inference_mode():
+        logits = fresh.eval()(**batch).logits
+    np.testing.assert_allclose(logits.numpy(), seen["logits"], atol=1e-4)
