@@ -23,7 +23,7 @@ help:
 	@echo "make test-faults   rows and models that kill replicas, nodes that die; minutes"
 	@echo "make check   lint, format, types, layers"
 	@echo "make bench   the benchmarks, side by side with what people use today"
-	@echo "make docs    generate docs/config.md from the code"
+	@echo "make docs    generate docs/config.md from the code, docs/architectures.md from the tests"
 	@echo "make fmt     format, and mend what can be mended"
 	@echo "make clean   remove the environment and what the commands above left"
 
@@ -56,9 +56,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.label --rows 1000 --peer-rows 200 --repeats 1
 
 docs: $(READY)
-	$(BIN)/python -c 'from pathlib import Path; from labelmill.config.reference import render; \
-		from tests.support.options import task_options; \
-		Path("docs/config.md").write_text(render(task_options()), "utf-8")'
+	$(BIN)/python -m tests.support.pages
 
 fmt: $(READY)
 	$(BIN)/ruff format

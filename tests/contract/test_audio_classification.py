@@ -21,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched:UserWarni
 DIGITS = Path(__file__).parents[3] / "shared" / "data" / "fsdd" / "train_900.parquet"
 TASK = AudioClassification()
 CLASSIFIERS = [*(name for name in HEARERS if name != "wav2vec2-adapter"), "ast", "whisper"]
+WORKS = {TASK.name: CLASSIFIERS}
 SECONDS = [0.5, 1.0, 0.06, 2.3, 1.0, 0.7, 1.9]
 SOUNDS = [tone(seconds, seed) for seed, seconds in enumerate(SECONDS)]
 FILES = [file(sound) for sound in SOUNDS]
@@ -41,14 +42,19 @@ def tiny(tmp_path_factory):
 
 
 def plain(path: str, sounds: list[Any]) -> list[Any]:
-    """The obvious way: one sound after another through feature extractor and model; softmax."""
+    """The obvious way, see `logits`; softmax."""
+    return [torch.tensor(one).softmax(-1).numpy() for one in logits(path, sounds)]
+
+
+def logits(path: str, sounds: list[Any]) -> list[Any]:
+    """One sound after another through feature extractor and model."""
     extractor = transformers.AutoFeatureExtractor.from_pretrained(path)
     model = transformers.AutoModelForAudioClassification.from_pretrained(path).eval()
     found = []
     for sound in sounds:
         inputs = extractor(sound, sampling_rate=RATE, return_tensors="pt")
         with torch.inference_mode():
-            found.append(model(**inputs).logits[0].double().softmax(-1).numpy())
+            found.append(model(**inputs).logits[0].double().numpy())
     return found
 
 
@@ -111,6 +117,22 @@ def test_a_sound_beyond_max_seconds_is_an_error(tiny):
     facts, processor = known(tiny(), TASK.processor)
     encoded = TASK.encode(columns({"audio": FILES}), processor, facts, Options(max_seconds=1.5))
     assert sorted(encoded.errors) == [3, 6]
+
+
+def test_scores_k_are_the_head_of_all(tiny):
+    whole = label(tiny(), TASK, {"audio": FILES}, Options(scores="all"))["scores"].to_pylist()
+    best_two = label(tiny(), TASK, {"audio": FILES}, Options(scores=2))["scores"].to_pylist()
+    assert best_two == [row[:2] for row in whole]
+
+
+def test_labels_threshold_and_problem_type_of_the_job_win(tiny):
+    options = Options(
+        labels=("x", "y", "z"), problem_type="multi_label_classification", threshold={"y": 0.9}
+    )
+    found = label(tiny(), TASK, {"audio": FILES}, options)["label"].to_pylist()
+    for given, raw in zip(found, logits(tiny(), SOUNDS), strict=True):
+        expected = 1 / (1 + np.exp(-raw)) >= [0.5, 0.9, 0.5]
+        assert set(given) == {name for name, good in zip("xyz", expected, strict=True) if good}
 
 
 def test_other_rates_formats_and_channels_end_up_alike(tiny):

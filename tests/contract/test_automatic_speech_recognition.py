@@ -31,6 +31,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*ignore_warning.*"),
 ]
 TASK = AutomaticSpeechRecognition()
+WHISPERS = {"whisper": True, "whisper-english": False}  # whether it knows more languages
+WORKS = {TASK.name: (*HEARERS, *WHISPERS)}
 SECONDS = [0.5, 1.0, 0.06, 1.8, 1.0, 0.7, 1.9]
 SOUNDS = [tone(seconds, seed) for seed, seconds in enumerate(SECONDS)]
 FILES = [file(sound) for sound in SOUNDS]
@@ -151,9 +153,10 @@ def test_ctc_obeys_the_tokenizer(ctc, tokenizer):
     assert_as_the_pipeline(table, [pipeline(path)(sound.copy()) for sound in SOUNDS])
 
 
-@pytest.mark.parametrize("multilingual", [True, False])
+@pytest.mark.parametrize("architecture", WHISPERS)
 @pytest.mark.parametrize("budget", [1, 10**9])
-def test_whisper_agrees_with_the_pipeline(whisper, multilingual, budget):
+def test_whisper_agrees_with_the_pipeline(whisper, architecture, budget):
+    multilingual = WHISPERS[architecture]
     path = whisper(multilingual=multilingual)
     table = label(path, TASK, {"audio": FILES}, Options(**SHORT), budget=budget)
     recognize = pipeline(path)
@@ -269,6 +272,12 @@ def test_bad_sounds_are_errors_and_cost_no_good_ones(ctc):
     good = label(path, TASK, {"audio": [FILES[0], FILES[3]]}, Options())
     assert table.take([1, 3]) == good
     assert table["transcript"].is_null().to_pylist() == [True, False, True, False, True]
+
+
+def test_a_sound_beyond_max_seconds_is_an_error(ctc):
+    facts, processor = known(ctc(), TASK.processor)
+    encoded = TASK.encode(columns({"audio": FILES}), processor, facts, Options(max_seconds=1.5))
+    assert sorted(encoded.errors) == [3, 6]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from tests.support.sentence_models import (
 )
 
 TASK = FeatureExtraction()
+ENCODERS_OF_PAIRS = {"t5": (tiny_t5, "T5EncoderModel")}
+WORKS = {TASK.name: (*ENCODERS, *ENCODERS_OF_PAIRS)}
 TEXTS = [
     "the film was great",
     "",
@@ -158,10 +160,12 @@ def test_feature_extraction_pooler_of_an_architecture_without_one_is_refused(tin
         label(tiny(tiny_encoder, "distilbert"), TASK, {"text": SHORT}, Options(pooling="pooler"))
 
 
-def test_feature_extraction_of_t5_are_its_encoders_hidden_states(tiny):
-    path = tiny(tiny_t5)
+@pytest.mark.parametrize("architecture", ENCODERS_OF_PAIRS)
+def test_feature_extraction_of_an_encoder_with_a_decoder_are_its_encoders(tiny, architecture):
+    make, encoder = ENCODERS_OF_PAIRS[architecture]
+    path = tiny(make)
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-    model = transformers.T5EncoderModel.from_pretrained(path).eval()
+    model = getattr(transformers, encoder).from_pretrained(path).eval()
     found = vectors(label(path, TASK, {"text": SHORT}, Options(normalize=False)))
     for text, vector in zip(SHORT, found, strict=True):
         with torch.inference_mode():

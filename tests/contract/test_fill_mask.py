@@ -28,10 +28,12 @@ ARCHITECTURES = [
     "distilbert",
     "deberta-v2",
     "roberta",
+    "camembert",
     "mpnet",
     "xlm-roberta",
     "modernbert",
 ]
+WORKS = {TASK.name: ARCHITECTURES}
 TEXTS = [  # _ is a mask
     "the _ was great",
     "_",
@@ -205,6 +207,14 @@ def test_longest_text_is_cut_and_one_that_loses_a_mask_is_a_reject(tiny):
     assert encoded.lengths.tolist() == [POSITIONS, 3]
     assert list(encoded.errors) == [1]
     assert "1 of the 1 mask tokens" in encoded.errors[1]
+
+
+def test_max_length_is_how_many_tokens_of_a_text_are_read(tiny):
+    path = tiny()
+    long, short = masked(path, ["_ " + "bad " * 30, "_ bad bad"])
+    found = label(path, TASK, {"text": [long, short]}, Options(max_length=5)).to_pylist()
+    assert found[0] == found[1]
+    assert found[0] != label(path, TASK, {"text": [long]}, Options()).to_pylist()[0]
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta"])

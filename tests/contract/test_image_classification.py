@@ -25,6 +25,7 @@ from tests.support.image_models import (
 )
 
 TASK = ImageClassification()
+WORKS = {TASK.name: CLASSIFIERS}
 LABELS = ["label a", "label b", "label c"]
 BROKEN = [b"", b"no picture", encoded_as(picture(1))[:90], encoded_as(picture(2), "JPEG")[:200]]
 Maker = Callable[..., str]

@@ -23,6 +23,7 @@ from tests.support.labelling import columns, known, label
 from tests.support.models import ARCHITECTURES, save_tiny
 
 TASK = QuestionAnswering()
+WORKS = {TASK.name: ARCHITECTURES}
 QUESTIONS = [
     "was the film good",
     "which dog",
@@ -264,6 +265,23 @@ def test_defaults_are_squads_where_the_model_takes_them(tiny):
     assert outside == 64 + 3
     shared = int(given.marks["start"][383 - 1]) - int(given.marks["start"][384 + 66])
     assert shared // len("dog ") == 96 - 1
+
+
+def test_max_question_length_is_how_many_tokens_of_a_question_are_read(tiny):
+    options = Options(max_question_length=3, max_length=20, stride=2)
+    fields = {
+        "question": ["was the film good or bad", "was the film"],
+        "context": ["dog " * 40] * 2,
+    }
+    facts, processor = known(tiny())
+    encoded = TASK.encode(columns(fields), processor, facts, options)
+    ids, special = encoded.inputs["input_ids"][:20].tolist(), 3
+    asked = processor("was the film", add_special_tokens=False)["input_ids"]
+    assert len(asked) == 3
+    assert ids[1:5] == [*asked, processor.sep_token_id]
+    assert (encoded.marks["start"][:20] < 0).sum() == 3 + special
+    whole, cut = label(tiny(), TASK, fields, options).to_pylist()
+    assert whole == cut
 
 
 def test_window_beyond_the_models_positions_is_refused_with_both_numbers(tiny):

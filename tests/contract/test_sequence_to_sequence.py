@@ -16,6 +16,8 @@ from tests.support.labelling import columns, known, label
 from tests.support.writing_models import ENCODER_DECODERS, TRANSLATE, tiny_encoder_decoder
 
 SUMMARIZE, TRANSLATION = Summarization(), Translation()
+SUMMARIZERS = ("t5", "bart", "pegasus", "marian")
+WORKS = {SUMMARIZE.name: SUMMARIZERS, TRANSLATION.name: ENCODER_DECODERS}
 TEXTS = [
     "The cat sat on the mat.",
     "",
@@ -84,7 +86,7 @@ def chosen(architecture: str) -> dict[str, str | None]:
 # Equality
 
 
-@pytest.mark.parametrize("architecture", ["t5", "bart", "pegasus", "marian"])
+@pytest.mark.parametrize("architecture", SUMMARIZERS)
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_summaries_equal_generate_row_by_row(tiny, architecture, num_beams):
     path = tiny(architecture)
@@ -97,7 +99,7 @@ def test_summaries_equal_generate_row_by_row(tiny, architecture, num_beams):
     table.validate(full=True)
 
 
-@pytest.mark.parametrize("architecture", ["t5", "bart", "pegasus", "marian"])
+@pytest.mark.parametrize("architecture", SUMMARIZERS)
 def test_settings_are_those_of_generate(tiny, architecture):
     path = tiny(architecture)
     how = {"min_new_tokens": 5, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
@@ -132,6 +134,31 @@ def test_translations_equal_generate_row_by_row(tiny, architecture):
     expected = plain(path, texts, source=source, max_new_tokens=12, num_beams=1, **how)
     assert found["translation"].to_pylist() == expected
     assert len(set(expected)) >= 3
+
+
+def test_settings_of_a_translation_are_those_of_generate(tiny):
+    path = tiny("marian")
+    greedy = {"min_new_tokens": 5, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
+    for how in (greedy | {"num_beams": 1}, {"num_beams": 2, "length_penalty": 2.5}):
+        options = TranslationOptions(max_new_tokens=16, prefix="the: ", **how)
+        found = label(path, TRANSLATION, {"text": TEXTS}, options, budget=10**9)
+        expected = plain(path, [f"the: {one}" for one in TEXTS], max_new_tokens=16, **how)
+        assert found["translation"].to_pylist() == expected
+
+
+def test_a_long_text_is_translated_piece_by_piece_or_cut(tiny):
+    path, how = tiny("marian"), {"max_new_tokens": 8, "num_beams": 1, "max_length": 20}
+    facts, processor = known(path)
+    fields = columns({"text": TEXTS[4:5]})
+    cut = TRANSLATION.encode(fields, processor, facts, TranslationOptions(**how))
+    assert cut.lengths.tolist() == [20]
+    options = TranslationOptions(**how, long_text="window")
+    encoded = TRANSLATION.encode(fields, processor, facts, options)
+    assert encoded.lengths.max() <= 20 < encoded.lengths.sum()
+    pieces = passages(TEXTS[4], 20 - processor.num_special_tokens_to_add(), counter(processor))
+    apart = plain(path, pieces, max_new_tokens=8, num_beams=1)
+    (row,) = label(path, TRANSLATION, {"text": TEXTS[4:5]}, options).to_pylist()
+    assert row["translation"] == " ".join(one.strip() for one in apart).strip()
 
 
 @pytest.mark.parametrize("architecture", ENCODER_DECODERS)
@@ -180,7 +207,7 @@ def test_a_checkpoint_that_writes_more_than_it_has_positions_for_writes_those(ti
 # Long texts
 
 
-@pytest.mark.parametrize("architecture", ["t5", "bart", "marian", "pegasus"])
+@pytest.mark.parametrize("architecture", SUMMARIZERS)
 def test_windows_are_written_one_by_one_and_joined(tiny, architecture):
     path = tiny(architecture)
     facts, processor = known(path)

@@ -16,6 +16,7 @@ from tests.support.labelling import columns, label, opened
 from tests.support.models import ARCHITECTURES, POSITIONS, tiny_classifier
 
 TASK = TextClassification()
+WORKS = {TASK.name: ARCHITECTURES}
 LABELS = ["label a", "label b", "label c"]
 TEXTS = [
     "the film was great",

@@ -19,6 +19,7 @@ from tests.support.labelling import columns, known, label
 from tests.support.writing_models import DECODERS, tiny_decoder
 
 TASK = TextGeneration()
+WORKS = {TASK.name: DECODERS}
 STORIES = Path(__file__).parents[3] / "shared" / "data" / "models" / "stories260k-llama"
 TEXTS = [
     "the film was great",
@@ -268,6 +269,14 @@ def test_equal_rows_get_equal_texts_and_other_seeds_others(tiny):
         label(tiny(), TASK, {"text": TEXTS}, Options(max_new_tokens=16, temperature=1.2, seed=1))
     )
     assert sum(one != two for one, two in zip(found, other, strict=True)) > len(TEXTS) // 2
+
+
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}])
+def test_drawing_from_the_likeliest_alone_is_greedy(tiny, narrow):
+    path, wide = tiny(), {"max_new_tokens": 12, "temperature": 1.5, "seed": 7}
+    greedy = rows(label(path, TASK, {"text": TEXTS}, Options(max_new_tokens=12)))
+    assert rows(label(path, TASK, {"text": TEXTS}, Options(**wide, **narrow))) == greedy
+    assert rows(label(path, TASK, {"text": TEXTS}, Options(**wide))) != greedy
 
 
 def test_first_tokens_are_drawn_as_often_as_the_model_says(tiny):

@@ -24,6 +24,7 @@ from tests.support.models import ARCHITECTURES, POSITIONS
 from tests.support.tagger_models import BIO, BIOES, HEAD, IOB1, PLAIN, blind_tagger, tiny_tagger
 
 TASK = TokenClassification()
+WORKS = {TASK.name: ARCHITECTURES}
 AGGREGATIONS = ["none", "simple", "first", "average", "max"]
 SHORT = [
     "the film was great, and the actor (never dull) rather good!",
@@ -257,6 +258,16 @@ def test_entities_text_is_the_slice_of_the_original(tagger, architecture, aggreg
         for entity in row or []:
             assert entity["text"] == text[entity["start"] : entity["end"]]
             assert entity["text"].strip() == entity["text"] != ""
+
+
+@pytest.mark.parametrize("architecture", ["roberta", "xlm-roberta"])
+def test_entities_trim_leaves_out_white_space_at_their_ends(tagger, architecture):
+    trimmed = listed(tagger(architecture), SHORT)
+    whole = listed(tagger(architecture), SHORT, trim=False)
+    ends = [(one["start"], one["end"]) for row in trimmed for one in row]
+    assert ends != [(one["start"], one["end"]) for row in whole for one in row]
+    said = [one["text"].strip() for row in whole for one in row]
+    assert [one["text"] for row in trimmed for one in row] == [text for text in said if text]
 
 
 def test_entities_of_words_lie_in_the_words_joined_by_spaces(tagger):

@@ -16,6 +16,7 @@ from labelmill.tasks.zero_shot_classification import ZeroShotClassificationOptio
 from tests.support.labelling import columns, known, label
 from tests.support.models import tiny_classifier
 from tests.support.sentence_models import (
+    ENCODERS,
     minilm,
     tiny_encoder,
     tiny_inference,
@@ -38,7 +39,8 @@ TEXTS = [
     "bright",
     "\r\n\t price and food \u2028",
 ]
-ARCHITECTURES = ("bert", "roberta", "distilbert", "deberta-v2", "xlm-roberta", "modernbert")
+INFERRERS = tuple(name for name in ENCODERS if name not in ("llama", "gpt2"))
+WORKS = {f"{TASK.name} (inference)": INFERRERS, f"{TASK.name} (embeddings)": ENCODERS}
 KINDS = {
     "contradiction first": ("contradiction", "neutral", "entailment"),
     "entailment first": ("ENTAILMENT", "neutral", "contradiction"),
@@ -89,7 +91,7 @@ def assert_equal_pipeline(path: str, options: Options, texts: list[str] = TEXTS)
 # Natural language inference
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", INFERRERS)
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_inference_agrees_with_the_pipeline_of_transformers(tiny, architecture, multi_label):
     options = Options(labels=tuple(LABELS), scores="all", multi_label=multi_label)
@@ -122,7 +124,7 @@ def test_inference_empty_text_is_judged_by_the_sentence_alone(tiny):
     assert encoded.inputs["input_ids"].tolist() == expected
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", INFERRERS)
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_inference_sequences_are_the_tokenizers_only_first(tiny, architecture, side):
     facts, _ = known(tiny(tiny_inference, architecture))
@@ -176,7 +178,7 @@ def cosines(path: str, texts: list[str], about: list[str]) -> Any:
     return found[0] @ found[1].T
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "mpnet", "gpt2"])
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_encoder_scores_are_cosines_of_texts_and_labels(tiny, architecture):
     path = tiny(tiny_encoder, architecture)
     table = label(path, TASK, {"text": TEXTS}, Options(labels=tuple(LABELS), scores="all"))

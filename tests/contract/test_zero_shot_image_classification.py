@@ -31,6 +31,7 @@ from tests.support.image_models import (
 )
 
 TASK = ZeroShotImageClassification()
+WORKS = {TASK.name: TWO_TOWERS}
 LABELS = (
     "dog",
     "a very bright film",

@@ -156,6 +156,7 @@ ARCHITECTURES: dict[str, Recipe] = {
     "roberta": ("RobertaConfig", {**_SMALL, "type_vocab_size": 1}, "bpe", {}),
     "mpnet": ("MPNetConfig", {**_SMALL}, "bpe", {}),
     "xlm-roberta": ("XLMRobertaConfig", {**_SMALL, "type_vocab_size": 1}, "unigram", {}),
+    "camembert": ("CamembertConfig", {**_SMALL, "type_vocab_size": 1}, "unigram", {}),
     "modernbert": (
         "ModernBertConfig",
         {
@@ -178,7 +179,7 @@ ARCHITECTURES: dict[str, Recipe] = {
         {},
     ),
 }
-_PADDED_POSITIONS = {"roberta", "mpnet", "xlm-roberta"}
+_PADDED_POSITIONS = {"roberta", "mpnet", "xlm-roberta", "camembert"}
 
 
 def processor_of(architecture: str) -> Any:

@@ -24,13 +24,12 @@ _POSITIONS = 64 + PADDING + 1
 
 def tiny_module(architecture: str, auto_class: str, *, seed: int = 0, **settings: Any) -> Any:
     """A model with random weights, the same for the same seed, ready to predict."""
-    recipe = RECIPES["roberta" if architecture == "camembert" else architecture]
-    name = "CamembertConfig" if architecture == "camembert" else recipe[0]
+    name, changes, _, _ = RECIPES[architecture]
     config = getattr(transformers, name)(
         vocab_size=_VOCABULARY,
         max_position_embeddings=_POSITIONS,
         pad_token_id=PADDING,
-        **{**recipe[1], **settings},
+        **{**changes, **settings},
     )
     torch.manual_seed(seed)
     model = getattr(transformers, auto_class).from_config(config)

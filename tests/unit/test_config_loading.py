@@ -102,6 +102,8 @@ def test_section_with_every_line_commented_out_has_its_defaults(tmp_path, sectio
         ({"resources": {"gpus_per_replica": 0}}, "resources.gpus_per_replica", 0.0),
         ({"resources": {"cpus_per_replica": 0.5}}, "resources.cpus_per_replica", 0.5),
         ({"output": {"max_rejected": 1}}, "output.max_rejected", 1.0),
+        ({"model": {"engine": "openvino"}}, "model.engine", "openvino"),
+        ({"model": {"engine": "vllm"}}, "model.engine", "vllm"),
         ({"output": {"max_rejected": 0}}, "output.max_rejected", 0.0),
     ],
 )
@@ -155,7 +157,11 @@ def test_on_bad_row_goes_by_keep_unless_it_is_set(tmp_path, source, on_bad_row):
             "int8",
             "'int8' is not supported yet; expected auto, float32, bfloat16 or float16",
         ),
-        ("model.engine", "vllm", "'vllm' is not supported yet; expected auto or pytorch"),
+        (
+            "model.engine",
+            "onnx",
+            "input should be 'auto', 'pytorch', 'openvino' or 'vllm' (got 'onnx')",
+        ),
         (
             "source.format",
             "xlsx",
@@ -269,7 +275,8 @@ def test_all_problems_are_reported_at_once_even_where_the_task_is_unknown(tmp_pa
     text = "task: other\nmodel: {path: a, engine: jax}\nsource: {path: b}\noptions: {any: 1}\n"
     assert refusal(tmp_path, text, "resources.replicas=-1") == [
         "job.yaml: task: no such task 'other'; did you mean 'guess'?",
-        "job.yaml: model.engine: input should be 'auto' or 'pytorch' (got 'jax')",
+        "job.yaml: model.engine: input should be 'auto', 'pytorch', 'openvino' or 'vllm' "
+        "(got 'jax')",
         "job.yaml: output.path: required; set it to text",
         "--set: resources.replicas: input should be 'auto' or an integer of at least 1 (got -1)",
     ]
