@@ -28,7 +28,7 @@ from labelmill.tasks import Fields, Trainable
 
 _RULE = CutRule(split_rows=2000, split_bytes=16 << 20)  # of a piece
 # Decoded, a picture of 224 x 224 pixels is 0.6 MB, and ten seconds of sound as much.
-_MEDIA_RULE = CutRule(split_rows=128, split_bytes=16 << 20)
+_MEDIA_RULE = CutRule(split_rows=64, split_bytes=16 << 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedConfig,
+    PrinterCallback,
+    TrainingArguments,
+)
 from transformers.utils import logging
 
 from labelmill.errors import EngineError
@@ -25,6 +31,7 @@ from labelmill.training.seat import Seat
 from labelmill.training.trainer import TaskTrainer
 from labelmill.training.watching import Watch
 
+_LAYERDROP = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
 _MULTIPLE = 8  # lengths that GPUs multiply fast in half precision
 
 
@@ -55,12 +62,13 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch) -> TaskTrainer:
     examples = StoredExamples(Path(recipe.examples))
     keep = Keep(seat, recipe.metric)
     measured = recipe.objective in METRICS
+    model = load(recipe.model)
     trainer = TaskTrainer(
         loss=_loss(recipe),
         grouped=recipe.grouped,
         shuffled=recipe.shuffled,
-        model=load(recipe.model),
-        args=_arguments(recipe, seat, examples),
+        model=model,
+        args=_arguments(recipe, seat, examples, model.config),
         data_collator=_collator(recipe, examples),
         train_dataset=examples,
         eval_dataset=StoredExamples(Path(recipe.validation)) if recipe.validation else None,
@@ -74,15 +82,21 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch) -> TaskTrainer:
     return trainer
 
 
-def _arguments(recipe: TrainRecipe, seat: Seat, examples: StoredExamples) -> TrainingArguments:
+def _arguments(
+    recipe: TrainRecipe, seat: Seat, examples: StoredExamples, config: PreTrainedConfig
+) -> TrainingArguments:
     measured = recipe.validation is not None
+    chosen = dict(recipe.arguments)
+    # Layers that a step leaves out have no gradient for the workers to exchange.
+    if any(getattr(config, name, 0) for name in _LAYERDROP):
+        chosen["ddp_find_unused_parameters"] = True
     return TrainingArguments(
         output_dir=str(seat.scratch),
         label_names=list(examples.layout.targets),
         metric_for_best_model=recipe.metric if measured else None,
         greater_is_better=recipe.metric != LOSS if measured else None,
         prediction_loss_only=recipe.objective not in METRICS,
-        **recipe.arguments,
+        **chosen,
     )
 
 
