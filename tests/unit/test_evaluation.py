@@ -1,6 +1,7 @@
 """Evaluation of whole runs whose rows are written down: which rows count, slices, intervals."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,13 @@ def test_vectors_have_no_metric(tmp_path):
         of(output)
 
 
+def test_missing_package_is_named_with_the_extra(tmp_path, monkeypatch):
+    output = labelled_run(tmp_path / "out", {"gold": ["a"]}, {"transcript": ["a"]})
+    monkeypatch.setitem(sys.modules, "jiwer", None)
+    with pytest.raises(ConfigError, match=r"'jiwer'.* pip install 'labelmill\[evaluate\]'"):
+        of(output)
+
+
 def test_arguments_that_do_nothing_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="--tokenize"):
         of(a_run(tmp_path), tokenize="13a")
@@ -239,12 +247,13 @@ def test_same_seed_same_intervals_another_seed_others(tmp_path):
     assert low <= first.metrics["accuracy"].value <= high
 
 
-def test_what_takes_too_long_to_sort_is_drawn_less_often_and_told(monkeypatch):
+def test_what_takes_too_long_is_drawn_less_often_and_told(monkeypatch):
     monkeypatch.setattr(resampling, "_SECONDS", 0.02)
     ends, (said,) = resampling.intervals(Coin(6, 4), 2000, 0)
-    assert "194 samples" in said
-    assert "ranked" in ends
-    monkeypatch.setattr(resampling, "_SECONDS", 0.002)
-    ends, (said,) = resampling.intervals(Coin(6, 4), 2000, 0)
-    assert "no interval" in said
+    assert said == "intervals of metrics that sort rows are from 194 samples"
+    assert set(ends) == {"counted", "ranked"}
+    monkeypatch.setattr(resampling, "_SECONDS", 0.0002)
+    ends, said = resampling.intervals(Coin(6, 4), 2000, 0)
+    assert said[0].startswith("intervals are from 200 samples")
+    assert "no interval" in said[1]
     assert set(ends) == {"counted"}

@@ -88,11 +88,10 @@ def test_curves_are_those_of_scikit_learn_where_scores_are_tied():
     drawn = np.random.default_rng(3)
     scores = (drawn.integers(0, 5, (40, 3)) / 5).astype(np.float32)
     gold = drawn.random((40, 3)) < [0.2, 0.5, 0.9]
-    areas, precisions = rankings.curves(gold, scores)
-    for n in range(3):
-        assert areas[n] == pytest.approx(metrics.roc_auc_score(gold[:, n], scores[:, n]))
-        expected = metrics.average_precision_score(gold[:, n], scores[:, n])
-        assert precisions[n] == pytest.approx(expected)
+    for right, given in zip(gold.T, scores.T, strict=True):
+        area, precision = rankings.curves(right, given)
+        assert area == pytest.approx(metrics.roc_auc_score(right, given))
+        assert precision == pytest.approx(metrics.average_precision_score(right, given))
 
 
 def test_without_all_scores_rankings_are_left_out_and_told():

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from labelmill.errors import ConfigError, CorruptRun
+from labelmill.errors import ConfigError, UnfinishedRun
 from labelmill.evaluation import choosing
 from labelmill.evaluation.gold import Gold, GoldColumn, GoldFile
 from labelmill.evaluation.measuring import measured, sliced
@@ -51,7 +51,8 @@ def evaluate(wish: Wish, progress: Progress | None = None) -> Evaluation:
     """Evaluate a run.
 
     Raises LedgerError where there is no run, CorruptRun where a part is not what its receipt says,
-    ConfigError where a column is not there or does not fit the task, InputError, StorageError.
+    ConfigError where a column is not there or does not fit the task, UnfinishedRun where receipts
+    move meanwhile, InputError, StorageError.
     """
     return _Pass(wish, progress).evaluation()
 
@@ -120,7 +121,7 @@ class _Pass:
                 self._take(table)
             self._progress(receipts, state.tally.splits)
         if receipts != state.tally.splits:
-            raise CorruptRun(
+            raise UnfinishedRun(
                 f"{state.tally.splits - receipts} receipts in {self._store.url!r} moved while they "
                 "were read; evaluate again when nobody labels there"
             )

@@ -12,36 +12,34 @@ from labelmill.evaluation.scored import Numbers, Scored, Values
 
 LEVEL = 0.95
 FEWEST = 100  # samples that say something of an interval
-# Metrics that sort rows are drawn as often as takes about so many seconds, at the cost of a sort on
-# a slow core: that of a call, and that of a row.
-_SECONDS, _CALL, _ROW = 30.0, 1e-4, 3e-7
+# Where samples are drawn row by row, or rows are sorted, as many are drawn as take about so many
+# seconds, at what it costs on a slow core: a call, a row that is drawn, a row that is sorted.
+_SECONDS, _CALL, _DRAWN, _SORTED = 30.0, 1e-4, 1e-7, 3e-7
 
 Intervals = dict[str, tuple[float, float]]
 
 
 def intervals(scored: Scored, resamples: int, seed: int) -> tuple[Intervals, tuple[str, ...]]:
-    """Metric -> lower and upper end, and what is to be said of those that were drawn less often.
+    """Metric -> lower and upper end, and what is to be said where fewer samples had to do.
 
     A metric that is undefined in a sample (NaN) does without that sample.
     """
     if not resamples:
         return {}, ()
-    ends = _ends([scored.counted(counts) for counts in samples(scored, resamples, seed)])
-    if not scored.sorts:
-        return ends, ()
-    rows = len(scored.patterns)
-    fewer = min(resamples, affordable(rows, scored.sorts))
-    if fewer < min(FEWEST, resamples):
-        return ends, ("metrics that sort rows have no interval: there are too many to draw often",)
-    drawn = np.random.default_rng((seed, 1))
-    sorts = [scored.ranked(drawn.integers(rows, size=rows)) for _ in range(fewer)]
-    said = f"intervals of metrics that sort rows are from {fewer:,} samples, which took long enough"
-    return ends | _ends(sorts), (said,) if fewer < resamples else ()
-
-
-def affordable(rows: int, sorts: int) -> int:
-    """How many samples of so many rows may be sorted so often."""
-    return int(_SECONDS / (sorts * (_CALL + _ROW * rows)))
+    said, rows = [], len(scored.patterns)
+    drawn = min(resamples, max(FEWEST, _most(_DRAWN * rows))) if _one_by_one(scored) else resamples
+    ends = _ends([scored.counted(counts) for counts in samples(scored, drawn, seed)])
+    if drawn < resamples:
+        said.append(f"intervals are from {drawn:,} samples, which took long enough")
+    if scored.sorts:
+        fewer = min(resamples, _most(scored.sorts * (_CALL + _SORTED * rows)))
+        if fewer < min(FEWEST, resamples):
+            said.append("metrics that sort rows have no interval: there are too many rows")
+            return ends, tuple(said)
+        ends |= _ends(_ranked(scored, fewer, seed))
+        if fewer < resamples:
+            said.append(f"intervals of metrics that sort rows are from {fewer:,} samples")
+    return ends, tuple(said)
 
 
 def samples(scored: Scored, resamples: int, seed: int) -> Iterator[Numbers]:
@@ -53,11 +51,26 @@ def samples(scored: Scored, resamples: int, seed: int) -> Iterator[Numbers]:
     drawn, rows = np.random.default_rng((seed, 0)), len(scored.patterns)
     counts = np.bincount(scored.patterns, minlength=scored.kinds)
     for _ in range(resamples):
-        if scored.kinds * 16 <= rows:
-            yield drawn.multinomial(rows, counts / rows)
-        else:
+        if _one_by_one(scored):
             chosen = scored.patterns[drawn.integers(rows, size=rows)]
             yield np.bincount(chosen, minlength=scored.kinds)
+        else:
+            yield drawn.multinomial(rows, counts / rows)
+
+
+def _one_by_one(scored: Scored) -> bool:
+    """Whether drawing rows costs less than drawing how often each pattern occurs."""
+    return scored.kinds * 16 > len(scored.patterns)
+
+
+def _most(seconds: float) -> int:
+    """How many samples may be drawn that take so long."""
+    return int(_SECONDS / seconds)
+
+
+def _ranked(scored: Scored, resamples: int, seed: int) -> list[Values]:
+    drawn, rows = np.random.default_rng((seed, 1)), len(scored.patterns)
+    return [scored.ranked(drawn.integers(rows, size=rows)) for _ in range(resamples)]
 
 
 def _ends(found: Sequence[Values]) -> Intervals:
