@@ -6,7 +6,7 @@ Everything is numpy; nobody here knows a tensor, a column or a file.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,12 @@ def ragged(outputs: Outputs, name: str) -> Ragged:
     if not isinstance(found, Ragged):
         raise TypeError(f"the output {name!r} has one shape, and the task asked for ragged")
     return found
+
+
+# What the labels of a classifier are to each other, as transformers calls it.
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+# Lowest score of a label that is given, where several may be and the job names no other.
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,13 @@ whatever they classify.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelmill.batch import Array, ModelFacts
+from labelmill.batch import THRESHOLD, Array, ModelFacts
 from labelmill.errors import ConfigError, ModelError
 from labelmill.ops import scores
 from labelmill.ops.plugins import suggestion
@@ -22,11 +21,9 @@ from labelmill.ops.plugins import suggestion
 SINGLE_LABEL = "single_label_classification"
 MULTI_LABEL = "multi_label_classification"
 REGRESSION = "regression"
-THRESHOLD = 0.5
 REGRESSION_TOLERANCE = 0.02  # of the reference's value, or of 1 where that is smaller
 
 Listed = str | int  # "best": no list of scores; "all", or the k best
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Threshold = float | Mapping[str, float]  # lowest score of a label, or of each label by its name
 
 
@@ -95,6 +92,11 @@ def columns(
 ) -> pa.Table:
     """One row for each row of scores."""
     return pa.table(_arrays(given, facts, listed, threshold), schema=schema(facts, listed))
+
+
+def unlabelled(schema: pa.Schema, rows: int) -> pa.Table:
+    """The columns of so many rows that the model was asked nothing about: nulls."""
+    return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
 
 
 def stretched(table: pa.Table, present: npt.NDArray[np.int32], rows: int) -> pa.Table:

@@ -9,6 +9,7 @@ they classify.
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -16,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labelmill.batch import Array, ModelFacts
+from labelmill.batch import Array, Encoded, ModelFacts
 from labelmill.errors import InputError
-from labelmill.learning import Head, Objective
+from labelmill.learning import Examples, Head, Objective, of_rows
 from labelmill.ops.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from labelmill.ops.plugins import suggestion
 
@@ -92,6 +93,15 @@ def learned(column: pa.ChunkedArray, facts: ModelFacts) -> tuple[Array, Errors]:
     if several:
         return _indicators(sets, len(ids)), errors
     return np.array([one[0] if one else 0 for one in sets], np.int64), errors
+
+
+def examples(encoded: Encoded, column: pa.ChunkedArray, facts: ModelFacts) -> Examples:
+    """Every sequence is to get the label of its row; see `learned`."""
+    values, errors = learned(column, facts)
+    return Examples(
+        encoded=replace(encoded, errors={**encoded.errors, **errors}),
+        targets={"labels": of_rows(values, encoded)},
+    )
 
 
 def _cell(text: str) -> Any:

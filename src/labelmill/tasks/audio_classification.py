@@ -7,9 +7,7 @@ the mean of the pieces', each weighted by its length. When a model is trained, e
 the label of its sound.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,36 +15,18 @@ import pyarrow as pa
 from pydantic import Field
 
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
+from labelmill.config.labels import LabelsSection
 from labelmill.config.section import Section
-from labelmill.config.values import Share, Text, Texts
-from labelmill.learning import Examples, Head, Objective, of_rows
+from labelmill.learning import Examples, Head, Objective
 from labelmill.ops import hearing, labels, windows
 from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
-from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
 from labelmill.readouts import Logits, Readout
 from labelmill.tasks import Fields, Work
 
 
-class AudioClassificationOptions(Section):
+class AudioClassificationOptions(LabelsSection):
     """Options of audio-classification."""
 
-    scores: Literal["best", "all"] | Annotated[int, Field(ge=1)] = Field(
-        default="best", description="Also list the scores of all labels, or of the k best."
-    )
-    threshold: Share | Mapping[Text, Share] = Field(
-        default=THRESHOLD,
-        description="Lowest score of a label that is given, where several may be; or a mapping of "
-        "labels to theirs.",
-    )
-    labels: Texts | None = Field(
-        default=None,
-        description="Names of the model's labels in the order of their ids; null: its own.",
-    )
-    problem_type: ProblemType | None = Field(
-        default=None,
-        description="Whether labels exclude each other, do not, or are numbers; null: as the "
-        "model's config.json says, else by the number of labels.",
-    )
     chunk_seconds: Annotated[float, Field(ge=0.1)] | None = Field(
         default=None,
         description="Hear a longer sound in pieces of so many seconds; null: whole, or as much of "
@@ -103,8 +83,7 @@ class AudioClassification:
         del processor
         rows = len(fields["audio"])
         if not len(encoded):
-            schema = self.schema(facts, options)
-            return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+            return labels.unlabelled(self.schema(facts, options), rows)
         told = labels.told(facts, options.labels, options.problem_type)
         given = labels.activated(dense(outputs, "logits"), told)
         present, means = windows.row_means(given, encoded, hearing.durations(encoded))
@@ -136,11 +115,7 @@ class AudioClassification:
     ) -> Examples:
         """See Trainable."""
         encoded = self.encode(fields, processor, facts, options)
-        values, errors = classes.learned(targets["label"], facts)
-        return Examples(
-            encoded=replace(encoded, errors={**encoded.errors, **errors}),
-            targets={"labels": of_rows(values, encoded)},
-        )
+        return classes.examples(encoded, targets["label"], facts)
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""

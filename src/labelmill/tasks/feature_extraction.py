@@ -6,7 +6,7 @@ the mean of its windows' vectors, each window weighted by the number of tokens t
 share with the one before it, and made of length 1 again. `ops.embeddings` says the rest.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
-from labelmill.config.values import Text
+from labelmill.config.values import Count, Text
+from labelmill.config.windows import WindowsSection
 from labelmill.errors import ConfigError
 from labelmill.ops import embeddings, labels, tokens, windows
 from labelmill.readouts import Embedding, Pooling, Readout
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _NUMBERS = {"float32": pa.float32(), "float16": pa.float16()}
 
 
-class FeatureExtractionOptions(Section):
+class FeatureExtractionOptions(WindowsSection):
     """Options of feature-extraction."""
 
     pooling: Pooling | None = Field(
@@ -40,7 +41,7 @@ class FeatureExtractionOptions(Section):
         default=None,
         description="Vectors of length 1; null: as the checkpoint's files say, else true.",
     )
-    dimensions: Annotated[int, Field(ge=1)] | None = Field(
+    dimensions: Count | None = Field(
         default=None,
         description="Keep the first so many numbers of a vector, for models trained for it "
         "(Matryoshka); null: all.",
@@ -55,24 +56,14 @@ class FeatureExtractionOptions(Section):
     prompt_name: Text | None = Field(
         default=None, description="Name of one of the checkpoint's prompts, instead of `prompt`."
     )
-    max_length: Annotated[int, Field(ge=1)] | None = Field(
+    max_length: Count | None = Field(
         default=None,
         description="Tokens a text is cut to; null: as the checkpoint's files say, else as many as "
         "the model takes.",
     )
-    long_text: Literal["truncate", "window"] = Field(
-        default="truncate",
-        description="What becomes of a longer text: its head is used, or all of it in windows.",
-    )
-    stride: Annotated[int, Field(ge=0)] | None = Field(
-        default=None,
-        description="Tokens that neighbouring windows share; null: a quarter of max_length.",
-    )
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if self.stride is not None and self.long_text != "window":
-            raise ValueError("stride is only for long_text 'window'")
+    def _one_prompt(self) -> Self:
         if self.prompt is not None and self.prompt_name is not None:
             raise ValueError("prompt and prompt_name exclude each other; remove one")
         return self
@@ -144,7 +135,7 @@ class FeatureExtraction:
         rows = len(fields["text"])
         schema = self.schema(facts, options)
         if not len(encoded):
-            return pa.table([pa.nulls(rows, schema.field(0).type)], schema=schema)
+            return labels.unlabelled(schema, rows)
         vectors = dense(outputs, "embedding").astype(np.float32, copy=False)
         own = windows.own_tokens(encoded, _stride(facts, options))
         present, means = windows.row_means(vectors, encoded, own)
@@ -185,7 +176,4 @@ def _normalize(facts: ModelFacts, options: FeatureExtractionOptions) -> bool:
 
 
 def _stride(facts: ModelFacts, options: FeatureExtractionOptions) -> int:
-    if options.long_text == "truncate":
-        return 0
-    length = embeddings.length_limit(facts, options.max_length)
-    return (length or 0) // 4 if options.stride is None else options.stride
+    return options.shared(embeddings.length_limit(facts, options.max_length))

@@ -5,9 +5,7 @@ cannot be decoded, or is larger than `max_pixels`, is an error of its row. What 
 image is what is labelled: the same pixels, without augmentation.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,36 +13,18 @@ import pyarrow as pa
 from pydantic import Field
 
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
+from labelmill.config.labels import LabelsSection
 from labelmill.config.section import Section
-from labelmill.config.values import Share, Text, Texts
-from labelmill.learning import Examples, Head, Objective, of_rows
+from labelmill.learning import Examples, Head, Objective
 from labelmill.ops import images, labels, pixels
 from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
-from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
 from labelmill.readouts import Logits
 from labelmill.tasks import Fields, Work
 
 
-class ImageClassificationOptions(Section):
+class ImageClassificationOptions(LabelsSection):
     """Options of image-classification."""
 
-    scores: Literal["best", "all"] | Annotated[int, Field(ge=1)] = Field(
-        default="best", description="Also list the scores of all labels, or of the k best."
-    )
-    threshold: Share | Mapping[Text, Share] = Field(
-        default=THRESHOLD,
-        description="Lowest score of a label that is given, where several may be; or a mapping of "
-        "labels to theirs.",
-    )
-    labels: Texts | None = Field(
-        default=None,
-        description="Names of the model's labels in the order of their ids; null: its own.",
-    )
-    problem_type: ProblemType | None = Field(
-        default=None,
-        description="Whether labels exclude each other, do not, or are numbers; null: as the "
-        "model's config.json says, else by the number of labels.",
-    )
     max_pixels: Annotated[int, Field(ge=1)] = Field(
         default=images.MAX_PIXELS,
         description="Width times height beyond which an image is rejected, not decoded.",
@@ -95,8 +75,7 @@ class ImageClassification:
         del processor
         rows = len(fields["image"])
         if not len(encoded):
-            schema = self.schema(facts, options)
-            return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+            return labels.unlabelled(self.schema(facts, options), rows)
         told = labels.told(facts, options.labels, options.problem_type)
         given = labels.activated(dense(outputs, "logits"), told)
         table = labels.columns(given, told, options.scores, options.threshold)
@@ -127,11 +106,7 @@ class ImageClassification:
     ) -> Examples:
         """See Trainable."""
         encoded = self.encode(fields, processor, facts, options)
-        values, errors = classes.learned(targets["label"], facts)
-        return Examples(
-            encoded=replace(encoded, errors={**encoded.errors, **errors}),
-            targets={"labels": of_rows(values, encoded)},
-        )
+        return classes.examples(encoded, targets["label"], facts)
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""

@@ -5,22 +5,19 @@ its scores are the mean of its windows' scores, each window weighted by the numb
 does not share with the one before it.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field, model_validator
 
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
+from labelmill.config.labels import LabelsSection
 from labelmill.config.section import Section
-from labelmill.config.values import Share, Text, Texts
-from labelmill.learning import Examples, Head, Objective, of_rows
+from labelmill.config.windows import WindowsSection
+from labelmill.learning import Examples, Head, Objective
 from labelmill.ops import labels, tokens, windows
 from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
-from labelmill.ops.labels import THRESHOLD, ProblemType  # `labels` is an option in what follows
 from labelmill.readouts import Logits
 from labelmill.tasks import Fields, Work
 
@@ -28,43 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class TextClassificationOptions(Section):
+class TextClassificationOptions(LabelsSection, WindowsSection):
     """Options of text-classification."""
-
-    max_length: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="Tokens a text is cut to; null: as many as the model takes."
-    )
-    long_text: Literal["truncate", "window"] = Field(
-        default="truncate",
-        description="What becomes of a longer text: its head is used, or all of it in windows.",
-    )
-    stride: Annotated[int, Field(ge=0)] | None = Field(
-        default=None,
-        description="Tokens that neighbouring windows share; null: a quarter of max_length.",
-    )
-    scores: Literal["best", "all"] | Annotated[int, Field(ge=1)] = Field(
-        default="best", description="Also list the scores of all labels, or of the k best."
-    )
-    threshold: Share | Mapping[Text, Share] = Field(
-        default=THRESHOLD,
-        description="Lowest score of a label that is given, where several may be; or a mapping of "
-        "labels to theirs.",
-    )
-    labels: Texts | None = Field(
-        default=None,
-        description="Names of the model's labels in the order of their ids; null: its own.",
-    )
-    problem_type: ProblemType | None = Field(
-        default=None,
-        description="Whether labels exclude each other, do not, or are numbers; null: as the "
-        "model's config.json says, else by the number of labels.",
-    )
-
-    @model_validator(mode="after")
-    def _needs_windows(self) -> Self:
-        if self.stride is not None and self.long_text != "window":
-            raise ValueError("stride is only for long_text 'window'")
-        return self
 
 
 class TextClassification:
@@ -115,8 +77,7 @@ class TextClassification:
         del processor
         rows = len(fields["text"])
         if not len(encoded):
-            schema = self.schema(facts, options)
-            return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+            return labels.unlabelled(self.schema(facts, options), rows)
         told = labels.told(facts, options.labels, options.problem_type)
         given = labels.activated(dense(outputs, "logits"), told)
         own = windows.own_tokens(encoded, _stride(facts, options))
@@ -150,11 +111,7 @@ class TextClassification:
     ) -> Examples:
         """See Trainable; each window of a text is to get the label of the text."""
         encoded = self.encode(fields, processor, facts, options)
-        values, errors = classes.learned(targets["label"], facts)
-        return Examples(
-            encoded=replace(encoded, errors={**encoded.errors, **errors}),
-            targets={"labels": of_rows(values, encoded)},
-        )
+        return classes.examples(encoded, targets["label"], facts)
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.labels.agree`."""
@@ -162,7 +119,4 @@ class TextClassification:
 
 
 def _stride(facts: ModelFacts, options: TextClassificationOptions) -> int:
-    if options.long_text == "truncate":
-        return 0
-    length = tokens.length_limit(facts, options.max_length)
-    return (length or 0) // 4 if options.stride is None else options.stride
+    return options.shared(tokens.length_limit(facts, options.max_length))

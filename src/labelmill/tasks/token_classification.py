@@ -11,16 +11,17 @@ A text in which nothing is found has an empty list.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from labelmill.batch import Encoded, ModelFacts, Outputs
 from labelmill.config.section import Section
-from labelmill.config.values import Text
+from labelmill.config.values import Count, Share, Text
+from labelmill.config.windows import WindowsSection
 from labelmill.errors import ConfigError
 from labelmill.learning import Examples, Head, Objective
 from labelmill.ops import entities, entity_lists, tag_targets, token_spans, tokens, word_lists
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class TokenClassificationOptions(Section):
+class TokenClassificationOptions(WindowsSection):
     """Options of token-classification."""
 
     aggregation: entities.Aggregation = Field(
@@ -40,35 +41,23 @@ class TokenClassificationOptions(Section):
         "its whole label; 'simple' joins tokens by their best labels; 'first', 'average' and 'max' "
         "give every token of a word one label before.",
     )
-    max_length: Annotated[int, Field(ge=1)] | None = Field(
+    max_length: Count | None = Field(
         default=None, description="Tokens of a window; null: as many as the model takes."
     )
     long_text: Literal["truncate", "window"] = Field(
         default="window",
         description="What becomes of a longer text: all of it is read in windows, or its head.",
     )
-    stride: Annotated[int, Field(ge=0)] | None = Field(
-        default=None,
-        description="Tokens that neighbouring windows share; null: a quarter of max_length.",
-    )
     ignore_labels: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
         default=(entities.OUTSIDE,),
         description="Labels that are not listed; types such as 'PER' where tokens are aggregated.",
     )
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.0, description="Lowest score of an entity that is listed."
-    )
+    threshold: Share = Field(default=0.0, description="Lowest score of an entity that is listed.")
     trim: bool = Field(
         default=True,
         description="Leave out white space at the ends of an entity, which some tokenizers count "
         "in; false: offsets as transformers gives them.",
     )
-
-    @model_validator(mode="after")
-    def _needs_windows(self) -> Self:
-        if self.stride is not None and self.long_text != "window":
-            raise ValueError("stride is only for long_text 'window'")
-        return self
 
 
 class TokenClassification:
@@ -176,10 +165,8 @@ class TokenClassification:
 
 def _cut(facts: ModelFacts, options: TokenClassificationOptions) -> token_spans.Cut:
     length = tokens.length_limit(facts, options.max_length)
-    stride = (length or 0) // 4 if options.stride is None else options.stride
-    return token_spans.Cut(
-        max_length=length, stride=stride if options.long_text == "window" else None
-    )
+    stride = options.shared(length) if options.long_text == "window" else None
+    return token_spans.Cut(max_length=length, stride=stride)
 
 
 def _texts(fields: Fields) -> list[str | None]:

@@ -16,12 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from labelmill.batch import Encoded, ModelFacts, Outputs, dense
+from labelmill.batch import THRESHOLD, Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
 from labelmill.config.values import Share, Text, Texts
 from labelmill.errors import ModelError
 from labelmill.ops import embeddings, hypotheses, labels, tokens
-from labelmill.ops.labels import THRESHOLD  # `labels` is an option in what follows
 from labelmill.readouts import Embedding, Logits, Pooling, Readout
 from labelmill.tasks import Fields, Work
 
@@ -134,8 +133,7 @@ class ZeroShotClassification:
         del processor
         rows, told = len(fields["text"]), _told(facts, options)
         if not len(encoded):
-            schema = self.schema(facts, options)
-            return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+            return labels.unlabelled(self.schema(facts, options), rows)
         given = _scores(outputs, facts, options)
         table = labels.columns(given, told, options.scores, options.threshold)
         return labels.stretched(table, np.unique(encoded.rows), rows)

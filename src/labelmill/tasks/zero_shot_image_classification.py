@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from labelmill.batch import Encoded, ModelFacts, Outputs, dense
+from labelmill.batch import THRESHOLD, Encoded, ModelFacts, Outputs, dense
 from labelmill.config.section import Section
 from labelmill.config.values import Text, Texts
 from labelmill.errors import ConfigError, ModelError
@@ -105,12 +105,11 @@ class ZeroShotImageClassification:
         del processor
         rows = len(fields["image"])
         if not len(encoded):
-            schema = self.schema(facts, options)
-            return pa.table([pa.nulls(rows, field.type) for field in schema], schema=schema)
+            return labels.unlabelled(self.schema(facts, options), rows)
         candidates = _candidates(facts, options)
         kind = labels.MULTI_LABEL if _judges_singly(facts) else _SINGLE
         given = labels.activated(dense(outputs, "logits"), replace(candidates, problem_type=kind))
-        table = labels.columns(given, candidates, options.scores, labels.THRESHOLD)
+        table = labels.columns(given, candidates, options.scores, THRESHOLD)
         return labels.stretched(table, encoded.rows, rows)
 
     def schema(self, facts: ModelFacts, options: ZeroShotImageClassificationOptions) -> pa.Schema:
