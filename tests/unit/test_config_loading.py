@@ -275,8 +275,10 @@ def test_all_problems_are_reported_at_once_even_where_the_task_is_unknown(tmp_pa
     text = "task: other\nmodel: {path: a, engine: jax}\nsource: {path: b}\noptions: {any: 1}\n"
     assert refusal(tmp_path, text, "resources.replicas=-1") == [
         "job.yaml: task: no such task 'other'; did you mean 'guess'?",
-        "job.yaml: model.engine: input should be 'auto', 'pytorch', 'openvino' or 'vllm' "
-        "(got 'jax')",
+        (
+            "job.yaml: model.engine: input should be 'auto', 'pytorch', 'openvino' or 'vllm' "
+            "(got 'jax')"
+        ),
         "job.yaml: output.path: required; set it to text",
         "--set: resources.replicas: input should be 'auto' or an integer of at least 1 (got -1)",
     ]
