@@ -10,6 +10,7 @@ from labelmill.cli.loading import load_training
 from labelmill.config.train_job import TrainJob
 from labelmill.engines import best_device
 from labelmill.pipeline import Cluster
+from labelmill.reports import training_card
 from labelmill.reports.training import TrainingProgress, finished, planned
 from labelmill.training import finetune, ray_group
 from labelmill.training.finetune import Plan
@@ -23,9 +24,13 @@ def train(path: str, overrides: Sequence[str], *, as_json: bool, verbose: bool) 
         plan = finetune.make_plan(job, lambda: _group(job, cluster))
         with Interrupt() as interrupt:
             told = finetune.fine_tune(
-                plan, say=progress.say, show=progress.show, wished=lambda: interrupt.wished
+                plan,
+                say=progress.say,
+                show=progress.show,
+                wished=lambda: interrupt.wished,
+                papers=training_card.papers,
             )
-    console.result({**told, "history": told["history"]} if as_json else finished(told))
+    console.result(dict(told) if as_json else finished(told))
     return 0
 
 

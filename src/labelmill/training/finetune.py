@@ -6,7 +6,7 @@ and nothing is trained again.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from labelmill.training.manifest import Data, TrainManifest
 from labelmill.training.preparing import Learning, Places, Preparation, Say, headed
 from labelmill.training.ray_group import Group, Kept, Show, Wished
 from labelmill.training.recipe import ModelRecipe, TrainRecipe
-from labelmill.training.results import Papers, results
+from labelmill.training.results import results
 
 _MANIFEST, _EXAMPLES, _BOARD = "training.json", "examples", "tensorboard"
 Finished = Mapping[str, Any]  # what `exporting.RESULTS` holds
+Papers = Callable[[Finished], Mapping[str, bytes]]  # files for people, by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +102,10 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
     return plan
 
 
-def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished) -> Finished:
+def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Papers) -> Finished:
     """Train what is not trained yet; what the result's own file says.
+
+    `papers` makes the files for people that lie with the result.
 
     Raises UnfinishedRun where it was stopped; the same call then goes on.
     """
@@ -112,7 +115,7 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished) -> Finished:
     ready = prepare(plan, say)
     say(_beginning(plan, ready))
     kept = ray_group.run(ready.recipe, plan.group, plan.state, show=show, wished=wished)
-    return _exported(plan, ready, kept)
+    return _exported(plan, ready, kept, papers)
 
 
 def prepare(plan: Plan, say: Say) -> Ready:
@@ -174,15 +177,10 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
     )
 
 
-def _exported(plan: Plan, ready: Ready, kept: Kept) -> Finished:
-    recipe, made = ready.recipe, ready.manifest
-    papers = Papers(job=plan.job, recipe=recipe, data=made.data, kept=kept, place=plan.place)
-    told = results(papers) | {
-        "settings": dict(made.settings),
-        "fingerprint": made.fingerprint,
-        "data": asdict(made.data),
-    }
-    export(recipe.model, kept.best, ready.processor, told, papers.files(told), plan.place)
+def _exported(plan: Plan, ready: Ready, kept: Kept, papers: Papers) -> Finished:
+    recipe = ready.recipe
+    told = results(plan.job, recipe, ready.manifest, kept, plan.group) | {"path": str(plan.place)}
+    export(recipe.model, kept.best, ready.processor, told, papers(told), plan.place)
     return told
 
 

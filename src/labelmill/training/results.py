@@ -1,54 +1,79 @@
-"""Results: what a finished training has to tell, for people and for programs."""
+"""Results: what a finished training has to tell, as plain values: for its file, card and page."""
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
+
+import labelmill
 from labelmill.config.train_job import TrainJob
+from labelmill.ops import plugins
+from labelmill.ops.fields import flat
 from labelmill.training.checkpointing import STATE
-from labelmill.training.manifest import Data
-from labelmill.training.ray_group import Kept
+from labelmill.training.judging import judge
+from labelmill.training.manifest import TrainManifest
+from labelmill.training.ray_group import Group, Kept
 from labelmill.training.recipe import TrainRecipe
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Papers:
-    """What results are made of."""
-
-    job: TrainJob
-    recipe: TrainRecipe
-    data: Data
-    kept: Kept
-    place: Path
-
-    def files(self, told: dict[str, Any]) -> dict[str, bytes]:
-        """More files of the result by name: the card, and the page."""
-        del told
-        return {}
+_TIMED = ("_second", "_runtime")
 
 
-def results(papers: Papers) -> dict[str, Any]:
-    """Metrics of the checkpoint that became the result, and the course of the training."""
-    best, last = _state(papers.kept.best), _state(papers.kept.last)
-    history = last["log_history"]
-    measured = [entry for entry in history if "eval_loss" in entry]
-    mine = [entry for entry in measured if entry["step"] == best["global_step"]]
-    metrics = mine[-1] if mine else {}
+def results(
+    job: TrainJob, recipe: TrainRecipe, manifest: TrainManifest, kept: Kept, group: Group
+) -> dict[str, Any]:
+    """Identity, data, metrics of the checkpoint that became the result, and the whole course."""
+    best, last = _state(kept.best), _state(kept.last)
+    history = [_plain(entry) for entry in last["log_history"]]
+    names, seed = recipe.facts.labels, recipe.model.seed
+    fields = {one.name for one in flat(plugins.load_class("labelmill.tasks", job.task).fields)}
     return {
-        "task": papers.job.task,
-        "model": papers.recipe.model.checkpoint.source,
-        "path": str(papers.place),
+        "task": job.task,
+        "model": recipe.model.checkpoint.source,
+        "revision": recipe.model.checkpoint.revision,
+        "model_digest": recipe.model.checkpoint.digest,
+        "fingerprint": manifest.fingerprint,
+        "labelmill": labelmill.__version__,
+        "transformers": transformers.__version__,
+        "torch": torch.__version__,
+        "columns": {name: column for name, column in job.data.columns.items() if name in fields},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "workers": group.workers,
+        "device": group.device,
+        "precision": "bfloat16" if recipe.arguments["bf16"] else "float32",
+        "objective": recipe.objective,
         "steps": last["global_step"],
         "best_step": best["global_step"],
         "epochs": last["epoch"],
-        "metric": papers.recipe.metric,
-        "metrics": {
-            name.removeprefix("eval_"): value
-            for name, value in metrics.items()
-            if name.startswith("eval_") and not name.endswith(("_second", "_runtime"))
-        },
+        "metric": recipe.metric,
+        "metrics": _metrics(history, best["global_step"]),
+        "judged": judge(kept.best, recipe.objective, names, seed),
+        "data": asdict(manifest.data),
+        "settings": dict(manifest.settings),
         "history": history,
+    }
+
+
+def _metrics(history: list[dict[str, Any]], step: int) -> dict[str, float]:
+    """Of the last evaluation at the step, without what tells of time."""
+    measured = [one for one in history if one["step"] == step and "eval_loss" in one]
+    return {
+        name.removeprefix("eval_"): value
+        for name, value in (measured[-1] if measured else {}).items()
+        if name.startswith("eval_") and not name.endswith(_TIMED)
+    }
+
+
+def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has it: no number that is not finite."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in entry.items()
     }
 
 

@@ -14,6 +14,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
+from labelmill.training.decoder_inputs import decoder_inputs
 from labelmill.training.losses import Loss
 from labelmill.training.order import LongestFirst, Order
 
@@ -83,9 +84,7 @@ class TaskTrainer(Trainer):
         targets = {name: inputs[name] for name in self.label_names if name in inputs}
         given = {name: inputs[name] for name in inputs if name in self._accepted - targets.keys()}
         if self._loss.objective == "written":
-            module: Any = self.accelerator.unwrap_model(model)
-            labels = targets["labels"]
-            given["decoder_input_ids"] = module.prepare_decoder_input_ids_from_labels(labels=labels)
+            given |= decoder_inputs(self.accelerator.unwrap_model(model), targets["labels"])
         outputs = model(**given)
         total = self._loss.total(outputs, targets)
         if model.training and num_items_in_batch is not None:

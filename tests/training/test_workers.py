@@ -1,0 +1,76 @@
+"""Two workers with half the batch are one with the whole batch: losses and weights."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from transformers import Trainer, TrainingArguments
+
+from labelmill.training.loop import train
+from tests.support.models import save_tiny
+from tests.support.training import (
+    STILL,
+    Desk,
+    job_of,
+    losses_of,
+    ready,
+    reviews,
+    train_together,
+    weights_of,
+    write_rows,
+)
+
+pytestmark = pytest.mark.slow
+
+# Plain gradient descent: Adam would hide a gradient that is twice as large, and makes a step of
+# rounding errors where a gradient is 0.
+BASE = {"optim": "sgd", "learning_rate": 0.2, "num_train_epochs": 2, "max_grad_norm": 0.0}
+
+
+def tagged(rows):
+    """Words with the tags that their letters give; rows of very unequal length."""
+    texts = [text.split() for text in reviews(rows)["text"]]
+    tags = [["B-X" if word in ("great", "terrible") else "O" for word in words] for words in texts]
+    return {"words": texts, "tags": tags}
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "weights"),
+    [("text-classification", reviews, "balanced"), ("token-classification", tagged, "none")],
+)
+def test_two_workers_learn_what_one_does(tmp_path, task, columns, weights):
+    """With 45 rows the last step of an epoch is not full; tokens are shared out unevenly."""
+    start = save_tiny(tmp_path / "start", "bert", "AutoModelForMaskedLM")
+    path = write_rows(tmp_path / "rows.parquet", columns(45))
+    data = {"train": path, "validation_fraction": 0.2, "class_weights": weights}
+    desks = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        batch = {"per_device_train_batch_size": 8 // workers}
+        job = job_of(folder, task, start, data, model={"config": STILL}, training={**BASE, **batch})
+        recipe = ready(job, workers).recipe
+        if workers == 1:
+            desks.append(Desk(folder))
+            train(recipe, desks[0])
+        else:
+            desks.append(train_together(recipe, folder, workers))
+    one, two = desks
+    np.testing.assert_allclose(losses_of(two), losses_of(one), rtol=1e-4)
+    for name, value in weights_of(one.resume()).items():
+        torch.testing.assert_close(weights_of(two.resume())[name], value, rtol=1e-3, atol=2e-5)
+
+
+def test_the_stock_trainer_multiplies_the_loss_by_the_workers(tmp_path):
+    """Why the losses are ours: with transformers' own way this is what two workers would log."""
+    start = save_tiny(tmp_path / "start", "bert", "AutoModelForSequenceClassification")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(start).eval()
+    trainer = Trainer(model, TrainingArguments(tmp_path, use_cpu=True, report_to="none"))
+    trainer.accelerator.state._shared_state["num_processes"] = 2
+    try:
+        inputs = {"input_ids": torch.tensor([[2, 5, 3], [2, 6, 3]]), "labels": torch.tensor([0, 1])}
+        mean = model(**inputs).loss
+        doubled = trainer.compute_loss(model, inputs, num_items_in_batch=torch.tensor(4))
+    finally:
+        trainer.accelerator.state._shared_state["num_processes"] = 1
+    torch.testing.assert_close(doubled, 2 * mean)
