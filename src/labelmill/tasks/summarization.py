@@ -14,7 +14,8 @@ import pyarrow as pa
 from labelmill.batch import Encoded, ModelFacts, Outputs
 from labelmill.config.section import Section
 from labelmill.config.writing import WritingSection
-from labelmill.ops import writing
+from labelmill.learning import Examples, Objective
+from labelmill.ops import answer_texts, writing
 from labelmill.readouts import Generation
 from labelmill.tasks import Fields, Work
 
@@ -32,6 +33,7 @@ class Summarization:
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text",)
+    targets: ClassVar[tuple[str, ...]] = ("summary",)
     work: ClassVar[Work] = "generating"
     metrics: ClassVar[tuple[str, ...]] = ("rouge1", "rouge2", "rougeL")
     checked: ClassVar[bool] = False
@@ -81,6 +83,29 @@ class Summarization:
         _new_tokens(facts, options)
         writing.refuse_idle_penalty(facts, _TASK, options)
         return pa.schema([("summary", pa.string())])
+
+    def head(self, targets: Fields, facts: ModelFacts, options: SummarizationOptions) -> None:
+        """See Trainable: the checkpoint's own."""
+        del targets, facts
+        answer_texts.refuse_windows(options.long_text)
+
+    def objective(self, facts: ModelFacts, options: SummarizationOptions) -> Objective:
+        """See Trainable."""
+        del facts, options
+        return "written"
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: SummarizationOptions,
+    ) -> Examples:
+        """See Trainable and `ops.answer_texts`."""
+        encoded = self.encode(fields, processor, facts, options)
+        summaries = targets["summary"].to_pylist()
+        return answer_texts.learned(encoded, summaries, processor, _new_tokens(facts, options))
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """Whether the texts are the same; not asked for, see Task."""

@@ -6,6 +6,7 @@ Marian. What else the options leave open is as the checkpoint says, see `config.
 text is cut to what the model reads, or translated piece by piece.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,8 @@ from labelmill.batch import Encoded, ModelFacts, Outputs
 from labelmill.config.section import Section
 from labelmill.config.values import Text
 from labelmill.config.writing import WritingSection
-from labelmill.ops import languages, writing
+from labelmill.learning import Examples, Objective
+from labelmill.ops import answer_texts, languages, writing
 from labelmill.readouts import Generation
 from labelmill.tasks import Fields, Work
 
@@ -43,6 +45,7 @@ class Translation:
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text",)
+    targets: ClassVar[tuple[str, ...]] = ("translation",)
     work: ClassVar[Work] = "generating"
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
     checked: ClassVar[bool] = False
@@ -78,13 +81,7 @@ class Translation:
 
     def readout(self, processor: Any, facts: ModelFacts, options: TranslationOptions) -> Generation:
         """See Task; raises ConfigError for languages that the model does not have."""
-        own = {} if facts.writing is None else facts.writing.settings
-        known = languages.of(processor)
-        told = (
-            {}
-            if _by_pair(facts, options)
-            else languages.write_in(known, options.target_language, own)
-        )
+        told = _told(languages.of(processor), facts, options)
         return Generation(
             settings={**writing.settings(facts, _task(options), writing.chosen(options)), **told},
             max_new_tokens=_new_tokens(facts, options),
@@ -114,6 +111,32 @@ class Translation:
         writing.refuse_idle_penalty(facts, _task(options), options)
         return pa.schema([("translation", pa.string())])
 
+    def head(self, targets: Fields, facts: ModelFacts, options: TranslationOptions) -> None:
+        """See Trainable: the checkpoint's own."""
+        del targets, facts
+        answer_texts.refuse_windows(options.long_text)
+
+    def objective(self, facts: ModelFacts, options: TranslationOptions) -> Objective:
+        """See Trainable."""
+        del facts, options
+        return "written"
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: TranslationOptions,
+    ) -> Examples:
+        """See Trainable and `ops.answer_texts`; raises what `encode` and `readout` raise."""
+        encoded = self.encode(fields, processor, facts, options)
+        known = languages.of(processor)
+        own = {**_settings(facts), **_told(known, facts, options)}
+        answer_texts.write_for(processor, known, options.target_language, own)
+        translations = targets["translation"].to_pylist()
+        return answer_texts.learned(encoded, translations, processor, _new_tokens(facts, options))
+
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """Whether the texts are the same; not asked for, see Task."""
         return writing.same(ours, reference)
@@ -122,6 +145,19 @@ class Translation:
 def _task(options: TranslationOptions) -> str:
     """Its name in a checkpoint's task_specific_params."""
     return f"translation_{options.source_language}_to_{options.target_language}"
+
+
+def _settings(facts: ModelFacts) -> Mapping[str, Any]:
+    return {} if facts.writing is None else facts.writing.settings
+
+
+def _told(
+    known: languages.Languages, facts: ModelFacts, options: TranslationOptions
+) -> dict[str, int]:
+    """The setting of GenerationConfig for the language that is written."""
+    if _by_pair(facts, options):
+        return {}
+    return languages.write_in(known, options.target_language, _settings(facts))
 
 
 def _by_pair(facts: ModelFacts, options: TranslationOptions) -> bool:
