@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +13,6 @@ import transformers
 from labelmill.errors import InputError, RowRefused
 from labelmill.tasks.image_classification import ImageClassification
 from labelmill.tasks.image_classification import ImageClassificationOptions as Options
-from labelmill.training.examples import StoredExamples, batch_of
 from tests.support.image_models import (
     encoded_as,
     label_images,
@@ -22,7 +20,7 @@ from tests.support.image_models import (
     seen_by_transformers,
     tiny_image_classifier,
 )
-from tests.support.media_training import LONG, ONE_STEP, first_loss, planned, trained
+from tests.support.media_training import LONG, ONE_STEP, first_loss, planned, prepared, trained
 
 LABELS = ["label a", "label b", "label c"]
 PICTURES = [encoded_as(picture(seed, 40 + seed, 44)) for seed in range(8)]
@@ -141,14 +139,6 @@ def as_folders(folder: Path) -> str:
     return str(folder)
 
 
-def prepared(plan: Any, name: str = "train") -> list[tuple[bytes, int]]:
-    """Pixels and label of every example."""
-    stored = StoredExamples(plan.state / "examples" / f"{name}.arrow")
-    batch = batch_of([stored[place] for place in range(len(stored))], stored.layout)
-    pixels, labels = np.asarray(batch["pixel_values"]), np.asarray(batch["labels"])
-    return sorted((one.tobytes(), int(label)) for one, label in zip(pixels, labels, strict=True))
-
-
 @pytest.mark.parametrize("written", [as_paths, as_structs, as_folders])
 def test_examples_are_the_same_however_pictures_are_kept(start, tmp_path, monkeypatch, written):
     path, found = start("vit"), []
@@ -158,7 +148,7 @@ def test_examples_are_the_same_however_pictures_are_kept(start, tmp_path, monkey
         told = {"format": "imagefolder"} if kind is as_folders else {}
         made = job(path, kind(home / "data"), home, {"max_steps": 1}, **told)
         trained(monkeypatch, made)
-        found.append(prepared(planned(made)))
+        found.append(prepared(planned(made), "pixel_values"))
     assert found[0] == found[1]
     assert len({pixels for pixels, _ in found[0]}) == len(PICTURES)
 
@@ -170,7 +160,7 @@ def test_rows_kept_back_stay_so_when_the_data_move(start, tmp_path, monkeypatch)
         home.mkdir(parents=True)
         made = job(path, as_paths(home / "data"), home, {"max_steps": 1}, validation_fraction=0.4)
         trained(monkeypatch, made)
-        found.append(prepared(planned(made), "validation"))
+        found.append(prepared(planned(made), "pixel_values", "validation"))
     assert found[0] == found[1]
     assert 0 < len(found[0]) < len(PICTURES)
 

@@ -1,19 +1,20 @@
 """Trainings in this process: everything of `labelmill train` but the workers that Ray starts."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from labelmill.batch import Array, Ragged
 from labelmill.cli.loading import load_training
+from labelmill.reports import training_card
 from labelmill.training import finetune, loop
+from labelmill.training.examples import StoredExamples, batch_of
 from labelmill.training.ray_group import Group, Kept
 from labelmill.training.recipe import TrainRecipe
-from labelmill.training.seat import Standing
+from tests.support.training import Desk
 
 # Of an optimizer without memory: what a step changes is its gradient.
 ONE_STEP = {
@@ -43,34 +44,14 @@ LONG = {
 Job = Mapping[str, Any]
 
 
-class Corner:
-    """A seat in this process; see `training.seat`."""
-
-    def __init__(self, state: Path) -> None:
-        self.scratch = state / "scratch"
-        self._kept = state / "kept"
-        self.checkpoints: list[tuple[float, Path]] = []
-
-    def resume(self) -> Path | None:
-        return None
-
-    def keep(self, directory: Path, score: float | None) -> None:
-        place = self._kept / directory.name
-        shutil.copytree(directory, place)
-        self.checkpoints.append((score or 0.0, place))
-
-    def show(self, standing: Standing) -> bool:
-        assert standing.step <= standing.steps
-        return False
-
-
 def train_here(recipe: TrainRecipe, group: Group, state: Path, **_: Any) -> Kept:
     """In place of `ray_group.run`."""
     assert group.workers == 1
-    seat = Corner(state)
-    torch.set_num_threads(group.cpus)
-    assert loop.train(recipe, seat)
-    return Kept(last=seat.checkpoints[-1][1], best=max(seat.checkpoints, key=lambda one: one[0])[1])
+    desk = Desk(state)
+    assert loop.train(recipe, desk)
+    last = desk.resume()
+    assert last is not None
+    return Kept(last=last, best=last)
 
 
 def trained(monkeypatch: pytest.MonkeyPatch, job: Job, said: list[str] | None = None) -> Any:
@@ -78,16 +59,35 @@ def trained(monkeypatch: pytest.MonkeyPatch, job: Job, said: list[str] | None = 
     monkeypatch.setattr(finetune.ray_group, "run", train_here)
     told: list[str] = [] if said is None else said
     return finetune.fine_tune(
-        planned(job), say=told.append, show=lambda _: None, wished=lambda: False
+        planned(job),
+        say=told.append,
+        show=lambda _: None,
+        wished=lambda: False,
+        papers=training_card.papers,
     )
 
 
-def planned(job: Job) -> finetune.Plan:
-    """The plan of a job with one worker on one core; its file lies beside its result."""
+def planned(job: Job, workers: int = 1) -> finetune.Plan:
+    """The plan of a job with workers of one core; its file lies beside its result."""
     file = Path(job["output"]["path"]).with_suffix(".yaml")
     file.write_text(json.dumps(job), "utf-8")
-    group = Group(workers=1, gpus=0, cpus=1, max_failures=0)
+    group = Group(workers=workers, gpus=0, cpus=1, max_failures=0)
     return finetune.make_plan(load_training(str(file), ()), lambda: group)
+
+
+def prepared(plan: finetune.Plan, inputs: str, name: str = "train") -> list[tuple[bytes, int]]:
+    """These inputs and the label of every example, sorted."""
+    stored = StoredExamples(plan.state / "examples" / f"{name}.arrow")
+    batches = [batch_of([stored[place]], stored.layout) for place in range(len(stored))]
+    return sorted((_bytes(batch[inputs]), int(_dense(batch["labels"])[0])) for batch in batches)
+
+
+def _dense(values: Array | Ragged) -> Array:
+    return values.values if isinstance(values, Ragged) else values
+
+
+def _bytes(values: Array | Ragged) -> bytes:
+    return _dense(values).tobytes()
 
 
 def first_loss(told: Any) -> float:
