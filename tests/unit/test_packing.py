@@ -19,7 +19,7 @@ from labelmill.readouts import Embedding, Logits, TokenLogits
 from tests.support.packed_models import ARCHITECTURES, PADDING, tiny_module
 
 NOWHERE = Checkpoint(source="tiny", path="", revision=None, digest="")
-GRAINS = [Packing(grain=1), Packing(), Packing(grain=100, graphs=False)]
+GRAINS = [Packing(grain=1), Packing(), Packing(grain=100, even=True)]
 # An empty text has its special tokens; the longest has all positions.
 LENGTHS = [2, 60, 9, 1, 64, 33, 17, 64, 5, 2, 48]
 
@@ -146,7 +146,7 @@ def test_a_decoder_stays_padded():
 def test_a_model_that_packing_would_change_stays_padded(monkeypatch):
     """A way of attention that is not ours, found by the trial at loading."""
     module = tiny_module("bert", "AutoModelForSequenceClassification")
-    monkeypatch.setattr(module, "set_attn_implementation", lambda name: None)
+    monkeypatch.setattr(module, "set_attn_implementation", lambda _: None)
     engine = engine_of(module, Logits(), Packing())
     assert not engine.packs
     rows = encoded("bert")
@@ -208,9 +208,9 @@ def test_lay_out_leaves_out_inputs_that_the_model_does_not_take():
     assert layout.names == ("input_ids", "position_ids")
 
 
-def test_lay_out_for_graphs_rounds_the_number_of_sequences_up():
+def test_lay_out_even_rounds_the_number_of_sequences_up():
     batch = packed_batch([2] * 17, input_ids=[5] * 34)
-    layout = lay_out(batch, Packing(grain=300, graphs=True), padding=None, names=None)
+    layout = lay_out(batch, Packing(grain=300, even=True), padding=None, names=None)
     assert layout.tokens == 300
     assert layout.lengths.tolist() == [2] * 17 + [128, 128, 10] + [0] * 12
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from labelmill.checkpoints import Checkpoint, localize
+from labelmill.engines import Use
 from labelmill.models.precision import best_on_cpu
 from labelmill.readouts import Readout
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 def best_device() -> str:
     """CUDA where there is a device, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def suits(use: Use, *, precision: str, device: str) -> bool:
+    """See EngineModule: whatever nothing else is better at."""
+    del use, precision, device
+    return True
 
 
 def best_precision(device: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from labelmill.batch import Array, Microbatch, Outputs, Ragged
 from labelmill.checkpoints import Checkpoint
 from labelmill.engines.pytorch.packed import PackedReader, trial
-from labelmill.engines.pytorch.packing import PackedModel, Packing, is_packable
+from labelmill.engines.pytorch.packing import PackedModel, Packing, compile_layers, is_packable
 from labelmill.engines.pytorch.reading import Model, Read, Reader, on_host
 from labelmill.engines.pytorch.transfer import Coming, Transfer
 from labelmill.errors import EngineError, OutOfMemory
@@ -99,11 +99,13 @@ class PyTorchEngine:
         with torch.inference_mode():
             self._read: Reader | None = make(readout, Model(module, device), checkpoint)
             if packing is not None and is_packable(module, readout):
-                model = PackedModel(module, device, packing)
+                model = PackedModel(module, device)
                 self._packed = PackedReader(make(readout, model, checkpoint), model, packing)
         if self._packed is not None and not self._agrees():
             self._packed = None
         self.packs = self._packed is not None
+        if packing is not None and packing.compiled:
+            compile_layers(module)
 
     def forward(self, microbatch: Microbatch) -> Outputs:
         """See Engine."""

@@ -40,7 +40,8 @@ class Packing:
     """How microbatches are packed; what is not off by default was measured."""
 
     grain: int = 64  # tokens are filled up to a multiple of it, so that shapes come again
-    graphs: bool = False  # record each shape as a CUDA graph; shapes are then rounded up
+    even: bool = False  # the number of sequences is rounded up, too
+    graphs: bool = False  # record each shape as a CUDA graph
     compiled: bool = False  # the layers through torch.compile
 
 
@@ -67,13 +68,10 @@ def is_packable(module: Any, readout: Readout) -> bool:
 class PackedModel(Model):
     """The model over one row of sequences; see Model. Its module goes on to take padded inputs."""
 
-    def __init__(self, module: Any, device: str, packing: Packing) -> None:
+    def __init__(self, module: Any, device: str) -> None:
         super().__init__(module, device)
         self._bounds: torch.Tensor | None = None
         module.set_attn_implementation(ATTENTION)
-        if packing.compiled:
-            for layer in _layers(module):
-                layer.compile()
 
     @override
     def __call__(self, inputs: Tensors, **more: Any) -> Any:
@@ -147,7 +145,7 @@ def lay_out(
     used = int(batch.lengths.sum())
     tokens = -(-used // packing.grain) * packing.grain
     longest = _power(int(batch.lengths.max()), _TILE)
-    lengths = _filled(batch.lengths, tokens - used, longest, even=packing.graphs)
+    lengths = _filled(batch.lengths, tokens - used, longest, even=packing.even)
     numbers = np.zeros(len(inputs) * tokens + len(lengths) + 1, np.int32)
     for place, values in enumerate(inputs.values()):
         numbers[place * tokens : place * tokens + used] = values
@@ -196,7 +194,8 @@ def _power(number: int, least: int) -> int:
     return max(least, 1 << max(0, number - 1).bit_length())
 
 
-def _layers(module: Any) -> Any:
-    """The repeated layers: the longest list of modules."""
+def compile_layers(module: Any) -> None:
+    """Have the repeated layers (the longest list of modules) compiled when they next run."""
     lists = [inner for inner in module.modules() if isinstance(inner, torch.nn.ModuleList)]
-    return max(lists, key=len)
+    for layer in max(lists, key=len):
+        layer.compile()
