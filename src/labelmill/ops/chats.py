@@ -13,12 +13,13 @@ from jinja2 import TemplateError
 
 from labelmill.errors import ConfigError
 
-_ASSISTANT, _SYSTEM = "assistant", "system"
+ASSISTANT, _SYSTEM = "assistant", "system"
+Message = dict[str, Any]
 # What a template runs into where messages are not as it thinks: missing keys, other types.
 _MISFITS = (TemplateError, AttributeError, KeyError, IndexError, TypeError, ValueError)
 
 
-class _BadChat(Exception):  # noqa: N818 - never leaves this module
+class BadChat(Exception):  # noqa: N818 - it is told of a row, and never leaves `ops`
     """Messages that no prompt can be made of; its text is the reason."""
 
 
@@ -30,52 +31,73 @@ def prompts(
     `system` is put first where a chat has no system message. Raises ConfigError where the tokenizer
     has no chat template.
     """
-    if not processor.chat_template:
-        raise ConfigError(
-            "source.columns: 'messages' needs a model with a chat template, and this one has none; "
-            "bind 'text' instead, or choose a model made for chats"
-        )
+    require_template(processor)
     made, errors = [], {}
     for number, text in enumerate(texts):
         try:
             made.append(_prompt(text, processor, system))
-        except _BadChat as error:
+        except BadChat as error:
             made.append("")
             errors[number] = str(error)
     return made, errors
 
 
-def _prompt(text: str, processor: Any, system: str | None) -> str:
+def require_template(processor: Any) -> None:
+    """Raise ConfigError where the tokenizer has no chat template."""
+    if not processor.chat_template:
+        raise ConfigError(
+            "source.columns: 'messages' needs a model with a chat template, and this one has none; "
+            "bind 'text' instead, or choose a model made for chats"
+        )
+
+
+def messages_of(text: str, system: str | None) -> list[Message]:
+    """The messages of a chat, `system` put first where it has no such message; raises BadChat."""
     messages = _messages(text)
     if system is not None and messages[0]["role"] != _SYSTEM:
-        messages = [{"role": _SYSTEM, "content": system}, *messages]
-    going_on = messages[-1]["role"] == _ASSISTANT
+        return [{"role": _SYSTEM, "content": system}, *messages]
+    return messages
+
+
+def written(
+    messages: Sequence[Message], processor: Any, *, prompt: bool = False, open_: bool = False
+) -> str:
+    """What the template makes of the messages; raises BadChat where it refuses them.
+
+    `prompt` adds the head of an answer; `open_` leaves out what ends the last message.
+    """
     try:
         made = processor.apply_chat_template(
-            messages,
+            list(messages),
             tokenize=False,
-            add_generation_prompt=not going_on,
-            continue_final_message=going_on,
+            add_generation_prompt=prompt,
+            continue_final_message=open_,
         )
     except _MISFITS as error:
-        raise _BadChat(f"the model's chat template refuses the messages: {error}") from error
+        raise BadChat(f"the model's chat template refuses the messages: {error}") from error
     return str(made)
 
 
-def _messages(text: str) -> list[dict[str, Any]]:
+def _prompt(text: str, processor: Any, system: str | None) -> str:
+    messages = messages_of(text, system)
+    going_on = messages[-1]["role"] == ASSISTANT
+    return written(messages, processor, prompt=not going_on, open_=going_on)
+
+
+def _messages(text: str) -> list[Message]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise _BadChat(f"the messages are no JSON: {error}") from error
+        raise BadChat(f"the messages are no JSON: {error}") from error
     if not isinstance(found, list) or not found:
-        raise _BadChat(f"the messages are {_kind(found)}, expected a list of at least one object")
+        raise BadChat(f"the messages are {_kind(found)}, expected a list of at least one object")
     for number, message in enumerate(found):
         if not isinstance(message, dict):
-            raise _BadChat(f"message {number} is {_kind(message)}, expected an object")
+            raise BadChat(f"message {number} is {_kind(message)}, expected an object")
         if not isinstance(message.get("role"), str):
-            raise _BadChat(f"message {number} has no 'role' that is a string")
+            raise BadChat(f"message {number} has no 'role' that is a string")
         if "content" not in message:
-            raise _BadChat(f"message {number} has no 'content'")
+            raise BadChat(f"message {number} has no 'content'")
     return found
 
 

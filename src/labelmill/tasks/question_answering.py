@@ -18,7 +18,8 @@ from labelmill.batch import Encoded, ModelFacts, Outputs, Ragged
 from labelmill.config.section import Section
 from labelmill.config.values import Count
 from labelmill.errors import ConfigError, ModelError
-from labelmill.ops import answer_columns, answers, question_windows, tokens
+from labelmill.learning import Examples, Head, Objective
+from labelmill.ops import answer_columns, answer_places, answers, question_windows, tokens
 from labelmill.readouts import TokenLogits
 from labelmill.tasks import Fields, Work
 
@@ -73,6 +74,7 @@ class QuestionAnswering:
     auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("question", "context")
+    targets: ClassVar[tuple[str, ...]] = ("answers:json|answer", "answer_start:json?")
     work: ClassVar[Work] = "scoring"
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
     checked: ClassVar[bool] = True
@@ -119,6 +121,33 @@ class QuestionAnswering:
         """See Task; raises ConfigError for windows that the model does not take."""
         _cut(facts, options)
         return answer_columns.schema(listed=options.answers is not None)
+
+    def head(self, targets: Fields, facts: ModelFacts, options: QuestionAnsweringOptions) -> Head:
+        """See Trainable: two numbers a token, whose names no data changes."""
+        del targets, facts, options
+        return Head(labels=("start", "end"))
+
+    def objective(self, facts: ModelFacts, options: QuestionAnsweringOptions) -> Objective:
+        """See Trainable."""
+        del facts, options
+        return "spans"
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: QuestionAnsweringOptions,
+    ) -> Examples:
+        """See Trainable and `ops.answer_places`."""
+        told = {name: column.to_pylist() for name, column in targets.items()}
+        contexts = fields["context"].to_pylist()
+        spans, errors = answer_places.spans(
+            contexts, told.get("answers"), told.get("answer"), told.get("answer_start")
+        )
+        encoded = self.encode(fields, processor, facts, options)
+        return answer_places.learned(encoded, spans, errors)
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """[rows] the same answer, wherever it is."""

@@ -6,6 +6,7 @@ get equal texts. What the options leave open is as the checkpoint's generation_c
 Prompt and new tokens together fit what the model was made for: a longer prompt loses its beginning.
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,11 +19,13 @@ from labelmill.config.sampling import SamplingSection
 from labelmill.config.section import Section
 from labelmill.config.values import Count, Texts
 from labelmill.errors import ConfigError
-from labelmill.ops import chats, prompts, writing
+from labelmill.learning import Examples, Objective
+from labelmill.ops import chat_answers, chats, next_tokens, prompts, writing
 from labelmill.readouts import Generation
 from labelmill.tasks import Fields, Work
 
 _CHOSEN = ("repetition_penalty", "min_new_tokens")
+_UNDRAWN = {"temperature": 0.0, "long_text": "truncate"}
 _DRAWN = ("temperature", "top_k", "top_p", "min_p")
 
 
@@ -53,6 +56,7 @@ class TextGeneration:
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text|messages:json",)
+    targets: ClassVar[tuple[str, ...]] = ()  # what is learned is in the texts themselves
     work: ClassVar[Work] = "generating"
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "chrf")
     checked: ClassVar[bool] = False
@@ -124,6 +128,39 @@ class TextGeneration:
             ]
         )
 
+    def head(self, targets: Fields, facts: ModelFacts, options: TextGenerationOptions) -> None:
+        """See Trainable: the checkpoint's own."""
+        del targets
+        if options.max_length is not None:
+            _limit(facts, options)
+
+    def objective(self, facts: ModelFacts, options: TextGenerationOptions) -> Objective:
+        """See Trainable."""
+        del facts, options
+        return "next_token"
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: Any,
+        facts: ModelFacts,
+        options: TextGenerationOptions,
+    ) -> Examples:
+        """See Trainable: every token of a text and its end, of a chat the assistant's answers.
+
+        A sequence is at most as long as a prompt and its new tokens together when labelling.
+        """
+        del targets
+        limit, refuse = _together(facts, options), options.long_text == "reject"
+        if "messages" in fields:
+            chats_ = fields["messages"].to_pylist()
+            return chat_answers.learned(chats_, processor, options.system, limit, refuse=refuse)
+        whole = options.model_copy(update={"max_length": None, "max_new_tokens": 0, **_UNDRAWN})
+        encoded = self.encode(fields, processor, replace(facts, max_length=None), whole)
+        texts = fields["text"].to_pylist()
+        return next_tokens.of_texts(encoded, texts, processor.eos_token_id, limit, refuse=refuse)
+
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """Whether the texts are the same; not asked for, see Task."""
         return writing.same(ours, reference)
@@ -145,6 +182,13 @@ def _texts(
     made, bad = chats.prompts(given, processor, options.system)
     errors |= bad
     return given, made
+
+
+def _together(facts: ModelFacts, options: TextGenerationOptions) -> int | None:
+    """Tokens of a prompt and what is written after it; None where there is no end."""
+    if options.max_length is None:
+        return facts.max_length
+    return options.max_length + options.max_new_tokens
 
 
 def _too_long(ids: prompts.Prompts, limit: int) -> dict[int, str]:
