@@ -6,12 +6,14 @@ import pytest
 import yaml
 
 from labelmill.config.job import LabelJob
-from labelmill.config.loading import load_job
+from labelmill.config.loading import load_as, load_job
 from labelmill.config.section import subsections
+from labelmill.config.train_job import TrainJob
 from tests.support.options import task_options
 
 FOLDER = Path(__file__).parents[2] / "configs" / "label"
 FILES = sorted(FOLDER.glob("*.yaml"))
+TRAININGS = sorted((FOLDER.parent / "train").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -42,3 +44,11 @@ def test_job_file_with_every_setting_keeps_to_the_defaults(task):
     options = kind(**{name: getattr(job.options, name) for name in required})
     plain = LabelJob.model_validate({**least, "options": options})
     assert job == plain
+
+
+@pytest.mark.parametrize("path", TRAININGS, ids=lambda path: path.stem)
+def test_training_job_file_of_the_repository_loads(path):
+    options = task_options()
+    job = load_as(TrainJob, str(path), options_class=options.__getitem__)
+    assert type(job.options) is options[job.task]
+    assert job.task == path.stem

@@ -1,0 +1,153 @@
+"""Order, losses, files of examples, batches and arguments, each by itself."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from labelmill.batch import Encoded, Ragged
+from labelmill.config.training import TrainingSection
+from labelmill.errors import ConfigError
+from labelmill.learning import IGNORED, Examples
+from labelmill.training import examples
+from labelmill.training.arguments import arguments, metric
+from labelmill.training.collate import Collator
+from labelmill.training.examples import StoredExamples
+from labelmill.training.losses import Loss
+from labelmill.training.order import LongestFirst, Order
+
+
+def test_order_has_every_example_once_but_those_that_fill_the_last_step():
+    order = Order(10, 4, seed=1, lengths=None)
+    seen = list(order)
+    assert len(seen) == len(order) == 12
+    assert sorted(set(seen)) == list(range(10))
+
+
+def test_order_is_of_seed_and_epoch_alone():
+    order, same = Order(50, 8, 3, np.arange(50)), Order(50, 8, 3, np.arange(50))
+    first = list(order)
+    assert first == list(same)
+    order.set_epoch(1)
+    assert list(order) != first
+    order.set_epoch(0)
+    assert list(order) == first
+
+
+def test_examples_of_like_length_share_a_step():
+    lengths = np.random.default_rng(0).integers(1, 100, 4000)
+    drawn = np.fromiter(Order(4000, 16, 0, lengths), np.int64).reshape(-1, 16)
+    spread = np.ptp(lengths[drawn], axis=1).mean()
+    assert spread < 5
+    assert np.ptp(lengths[np.arange(4000).reshape(-1, 16)], axis=1).mean() > 70
+
+
+def test_the_longest_comes_first_where_order_says_nothing():
+    assert list(LongestFirst(np.array([1, 3, 2]))) == [1, 2, 0]
+
+
+def test_losses_are_those_of_torch_as_sum_and_count():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    loss = Loss(objective="classes")
+    targets = {"labels": labels}
+    mean = loss.total({"logits": logits}, targets) / loss.count(targets)
+    torch.testing.assert_close(mean, functional.cross_entropy(logits, labels))
+    sets = (torch.rand(4, 3) > 0.5).float()
+    loss, targets = Loss(objective="label_sets"), {"labels": sets}
+    mean = loss.total({"logits": logits}, targets) / loss.count(targets)
+    torch.testing.assert_close(mean, functional.binary_cross_entropy_with_logits(logits, sets))
+    loss = Loss(objective="numbers")
+    mean = loss.total({"logits": logits}, targets) / loss.count(targets)
+    torch.testing.assert_close(mean, functional.mse_loss(logits, sets))
+
+
+def test_padding_is_no_part_of_the_loss_of_tokens():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 5)
+    labels = torch.tensor([[1, 2, IGNORED], [4, IGNORED, IGNORED]])
+    loss = Loss(objective="tags")
+    assert int(loss.count({"labels": labels})) == 3
+    expected = functional.cross_entropy(logits[labels >= 0], labels[labels >= 0], reduction="sum")
+    torch.testing.assert_close(loss.total({"logits": logits}, {"labels": labels}), expected)
+
+
+def test_the_next_token_is_what_a_causal_model_of_transformers_learns():
+    from transformers.loss.loss_utils import ForCausalLMLoss
+
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 4, 7), torch.tensor([[1, 2, 3, IGNORED], [IGNORED, 5, 6, 0]])
+    loss, targets = Loss(objective="next_token"), {"labels": labels}
+    mean = loss.total({"logits": logits}, targets) / loss.count(targets)
+    torch.testing.assert_close(mean, ForCausalLMLoss(logits, labels, vocab_size=7))
+
+
+def _learned() -> Examples:
+    encoded = Encoded(
+        rows=np.array([0, 1, 2], np.int32),
+        lengths=np.array([2, 1, 3], np.int32),
+        inputs={"input_ids": np.array([5, 6, 7, 8, 9, 4], np.int32)},
+        fixed={"picture": np.arange(12, dtype=np.float32).reshape(3, 2, 2)},
+        errors={1: "bad"},
+    )
+    labels = Ragged(values=np.array([1, 2, 3, 4], np.int64), lengths=np.array([1, 1, 2]))
+    return Examples(encoded=encoded, targets={"labels": labels, "number": np.array([7, 8, 9])})
+
+
+def test_examples_come_back_from_their_file_without_bad_rows(tmp_path):
+    path = tmp_path / "deep" / "examples.arrow"
+    tables = [examples.table(_learned()), examples.table(_learned())]
+    assert examples.write(path, tables) == 4
+    stored = StoredExamples(path)
+    assert len(stored) == 4
+    assert stored.lengths.tolist() == [2, 3, 2, 3]
+    batch = Collator(layout=stored.layout, pad_token_id=99)([stored[3], stored[0]])
+    assert batch["input_ids"].tolist() == [[8, 9, 4], [5, 6, 99]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["labels"].tolist() == [[3, 4], [1, IGNORED]]
+    assert batch["number"].tolist() == [9, 7]
+    assert batch["picture"].tolist() == [[[8, 9], [10, 11]], [[0, 1], [2, 3]]]
+    assert batch["picture"].dtype == torch.float32
+
+
+def test_without_examples_there_is_no_file(tmp_path):
+    assert examples.write(tmp_path / "none.arrow", []) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def section(**settings) -> TrainingSection:
+    return TrainingSection.model_validate(json.loads(json.dumps(settings)))
+
+
+def test_whatever_training_arguments_take_can_be_set():
+    chosen = arguments(
+        section(weight_decay=0.1, lr_scheduler_type="cosine"), measured=True, device="cpu"
+    )
+    assert chosen["weight_decay"] == 0.1
+    assert chosen["lr_scheduler_type"] == "cosine"
+    assert chosen["use_cpu"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"wieght_decay": 0.1}, "no such setting; did you mean 'weight_decay'?"),
+        ({"output_dir": "x"}, "cannot be set; set output.path"),
+        ({"weight_decay": "much"}, "training.weight_decay: "),
+        ({"lr_scheduler_type": "cosinus"}, "training"),
+        ({"save_strategy": "steps"}, "make them equal"),
+        ({"train_sampling_strategy": "batch_rebalance"}, "expected one of group_by_length"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_starts(settings, said):
+    with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
+        arguments(section(**settings), measured=True, device="cpu")
+
+
+def test_a_metric_that_there_is_not_is_refused():
+    assert metric(section(), "classes") == "accuracy"
+    assert metric(section(metric_for_best_model="f1_macro"), "classes") == "f1_macro"
+    with pytest.raises(ConfigError, match="expected accuracy, f1_macro, loss"):
+        metric(section(metric_for_best_model="bleu"), "classes")
