@@ -1,6 +1,8 @@
 """Models that see learn what transformers learns, and give the labels back that they were shown."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,38 @@ def test_a_file_that_is_not_there_is_named(start, tmp_path, monkeypatch):
     (tmp_path / "data" / "files" / "5.png").unlink()
     with pytest.raises(InputError, match=r"there is no file .*5\.png"):
         trained(monkeypatch, job(start("vit"), data, tmp_path, {"max_steps": 1}))
+
+
+MEASURED = """
+import json, resource, sys
+from tests.support.media_training import planned
+from labelmill.training import finetune
+
+plan = planned(json.loads(sys.argv[1]))
+small = planned(json.loads(sys.argv[2]))
+finetune.prepare(small, print)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+finetune.prepare(plan, print)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+def test_pixels_are_not_held_in_memory(tmp_path):
+    path = tiny_image_classifier(tmp_path / "vit")
+    settings = json.loads((Path(path) / "preprocessor_config.json").read_text())
+    settings["size"] = {"height": 224, "width": 224}
+    (Path(path) / "preprocessor_config.json").write_text(json.dumps(settings))
+    jobs = []
+    for name, rows in (("large", 256), ("small", 80)):
+        (tmp_path / name).mkdir()
+        files = [PICTURES[row % 8] for row in range(rows)]
+        data = table(tmp_path / f"{name}.parquet", files, [GIVEN[row % 8] for row in range(rows)])
+        jobs.append(json.dumps(job(path, data, tmp_path / name, {})))
+    command = [sys.executable, "-c", MEASURED, *jobs]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    grown = int(done.stdout.split()[-1])
+    written = (tmp_path / "large" / "result.training" / "examples" / "train.arrow").stat().st_size
+    assert written > 256 * 224 * 224 * 3 * 4
+    assert grown < 60, f"{grown} MiB for {written >> 20} MiB of pixels"

@@ -4,7 +4,8 @@ What the logits mean is said in `ops.labels`. Models that hear samples (wav2vec2
 hear a sound whole; those that look at a spectrogram of one shape (AST, Whisper) see as much of its
 head as fits. With `chunk_seconds` either kind hears all of it piece by piece, and the scores are
 the mean of the pieces', each weighted by its length. When a model is trained, each piece is to get
-the label of its sound.
+the label of its sound; sounds of a batch are then padded, also for models that cannot mask it
+(group norm, wav2vec2-base), which so hear silence after a shorter one, as transformers has it.
 """
 
 from typing import Annotated, Any, ClassVar
