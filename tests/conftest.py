@@ -9,9 +9,11 @@ from hypothesis import settings
 settings.register_profile("labelmill", deadline=None)
 settings.load_profile("labelmill")
 
-# Where transformers puts a checkpoint's own code; it looks once, when it is imported.
-_MODULES = tempfile.TemporaryDirectory(prefix="labelmill-modules-")
-os.environ["HF_MODULES_CACHE"] = _MODULES.name
+# Where transformers puts a checkpoint's own code, and we put converted models; the hub's library
+# looks once, when it is imported.
+_HOME = tempfile.TemporaryDirectory(prefix="labelmill-home-")
+os.environ["HF_HOME"] = _HOME.name
+os.environ["HF_MODULES_CACHE"] = f"{_HOME.name}/modules"
 
 from tests.support.s3 import s3_bucket, s3_server  # noqa: E402
 

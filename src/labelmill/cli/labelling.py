@@ -9,6 +9,7 @@ from labelmill.cli import console
 from labelmill.cli.interrupt import Interrupt
 from labelmill.cli.loading import load
 from labelmill.config.job import LabelJob
+from labelmill.engines import Use
 from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.manifest import Manifest
@@ -195,10 +196,10 @@ _ASKED = "asked to; once more stops at once; run the same command again to go on
 _TOO_MANY = "output.max_rejected can no longer be met"
 
 
-def _resolve(job: LabelJob, cluster: Cluster, engine: str, precision: str) -> Resolved:
+def _resolve(job: LabelJob, cluster: Cluster, engine: str, precision: str, use: Use) -> Resolved:
     """Ask a node that a replica would run on; on one machine that is this one."""
     gpus = pipeline.gpus_wanted(job.resources, cluster)
-    question = functools.partial(resolve, engine, precision, gpus=gpus)
+    question = functools.partial(resolve, engine, precision, use, gpus=gpus)
     return question() if cluster.nodes == 1 else pipeline.on_replica(question, gpus=gpus)
 
 

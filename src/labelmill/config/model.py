@@ -7,9 +7,7 @@ from pydantic import Field
 from labelmill.config.section import Section
 from labelmill.config.values import Share, Text, not_yet
 
-Engine = Annotated[
-    Literal["auto", "pytorch", "vllm"], not_yet("openvino", expected="auto, pytorch or vllm")
-]
+Engine = Literal["auto", "pytorch", "openvino", "vllm"]
 Precision = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     not_yet("int8", expected="auto, float32, bfloat16 or float16"),

@@ -5,6 +5,7 @@ one model on one device, and knows no text, no label and no Ray. `EngineModule` 
 under this package must have; importing it may import its runtime, importing this package does not.
 """
 
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from labelmill.batch import Microbatch, Outputs
@@ -13,6 +14,15 @@ from labelmill.ops import plugins
 from labelmill.readouts import Readout
 
 _DEFAULT = "pytorch"
+_AUTO = ("openvino", _DEFAULT)  # the first that suits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a model is wanted for: which decides what runs it best."""
+
+    model_type: str  # as ModelFacts has it
+    readout: Readout
 
 
 class Engine(Protocol):
@@ -45,6 +55,13 @@ class EngineModule(Protocol):
         """The fastest device of this machine that the engine can use."""
         ...
 
+    def suits(self, use: Use, *, precision: str, device: str) -> bool:
+        """Whether `auto` may take it for that, precision (or `auto`) and device, on this machine.
+
+        Only where it was compared with PyTorch, and is faster.
+        """
+        ...
+
     def best_precision(self, device: str) -> str:
         """The fastest precision on the device whose labels are as good as float32's."""
         ...
@@ -67,12 +84,27 @@ class EngineModule(Protocol):
         ...
 
 
-def choose(engine: str, precision: str, device: str | None = None) -> tuple[str, str]:
-    """Engine and precision, every `auto` resolved for the device (None: this machine's best)."""
-    name = _DEFAULT if engine == "auto" else engine
+def choose(
+    engine: str, precision: str, device: str | None = None, use: Use | None = None
+) -> tuple[str, str]:
+    """Engine and precision, every `auto` resolved for the device (None: this machine's best).
+
+    Without a `use`, `auto` is PyTorch, which knows every one.
+    """
+    name = engine
+    if engine == "auto":
+        device = device or best_device()
+        name = _DEFAULT if use is None else _suited(use, precision, device)
     if precision != "auto":
         return name, precision
     return name, _module(name).best_precision(device or best_device(name))
+
+
+def _suited(use: Use, precision: str, device: str) -> str:
+    fitting = (
+        name for name in _AUTO if _module(name).suits(use, precision=precision, device=device)
+    )
+    return next(fitting, _DEFAULT)
 
 
 def best_device(engine: str = _DEFAULT) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from labelmill.batch import Microbatch, Outputs, Ragged
 from labelmill.checkpoints import Checkpoint, localize
+from labelmill.engines import Use
 from labelmill.errors import ConfigError, EngineError
 from labelmill.readouts import FINISH, Generation, Readout
 
@@ -36,6 +37,12 @@ def best_device() -> str:
     """CUDA; raises EngineError where vLLM is not installed."""
     _require()
     return "cuda"
+
+
+def suits(use: Use, *, precision: str, device: str) -> bool:
+    """See EngineModule: only for who names it, as its texts are not PyTorch's."""
+    del use, precision, device
+    return False
 
 
 def best_precision(device: str) -> str:

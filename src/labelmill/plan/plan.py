@@ -17,6 +17,7 @@ from labelmill.batch import ModelFacts
 from labelmill.checkpoints import Checkpoint
 from labelmill.config.fingerprint import result_settings
 from labelmill.config.job import LabelJob
+from labelmill.engines import Use
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.part_names import require_names
 from labelmill.ops import plugins
@@ -27,7 +28,8 @@ from labelmill.source import Listing, list_shards, refuse_overlap
 from labelmill.storage import open_store
 from labelmill.tasks import Task, Work
 
-Resolver = Callable[[str, str], Resolved]  # engine and precision as wanted -> as they will be
+# Engine and precision as wanted, and what for -> as they will be.
+Resolver = Callable[[str, str, Use], Resolved]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +65,13 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     facts = checkpoints.facts(checkpoint, task.processor)
     added = task.schema(facts, job.options)
     # What the engine would refuse in the middle of the job, such as a language, is refused here.
-    task.readout(checkpoints.processor(checkpoint, task.processor), facts, job.options)
+    readout = task.readout(checkpoints.processor(checkpoint, task.processor), facts, job.options)
     if standing is None:
         reading = first_reading(job, task.fields, added, listing.shards)
     else:
         reading = next_reading(job, task.fields, standing, listing.shards)
-    resolved = resolve(*standing_choice(standing.settings if standing else None, job))
+    wanted = standing_choice(standing.settings if standing else None, job)
+    resolved = resolve(*wanted, Use(model_type=facts.model_type, readout=readout))
     return Plan(
         job=job,
         listing=listing,

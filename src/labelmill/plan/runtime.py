@@ -10,6 +10,7 @@ from typing import Any
 
 from labelmill import engines
 from labelmill.config.job import LabelJob
+from labelmill.engines import Use
 from labelmill.splits import CutRule
 from labelmill.tasks import Work
 
@@ -35,11 +36,11 @@ class Resolved:
     device: str
 
 
-def resolve(engine: str, precision: str, *, gpus: float | None) -> Resolved:
+def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Resolved:
     """Engine and precision for this machine; `gpus` 0 keeps off GPUs, None takes what is there."""
-    name, _ = engines.choose(engine, "float32")
-    device = "cpu" if gpus == 0 else engines.best_device(name)
-    name, precision = engines.choose(name, precision, device)
+    named = () if engine == "auto" else (engine,)
+    device = "cpu" if gpus == 0 else engines.best_device(*named)
+    name, precision = engines.choose(engine, precision, device, use)
     return Resolved(engine=name, precision=precision, device=device)
 
 

@@ -9,23 +9,16 @@ outputs leave it in float32.
 from typing import TYPE_CHECKING
 
 from labelmill.checkpoints import Checkpoint
+from labelmill.engines import Use
 from labelmill.engines.openvino import runtime
 from labelmill.errors import ConfigError, EngineError
-from labelmill.readouts import Readout
+from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
 
 if TYPE_CHECKING:
     from labelmill.engines.openvino.engine import OpenVINOEngine
 
 _PRECISIONS = ("float32", "bfloat16")
 # Text models that `auto` trusts it with: tests compare each with PyTorch.
-_CLASSES = frozenset(
-    {
-        "AutoModel",
-        "AutoModelForQuestionAnswering",
-        "AutoModelForSequenceClassification",
-        "AutoModelForTokenClassification",
-    }
-)
 _MODEL_TYPES = frozenset(
     {
         "albert",
@@ -57,9 +50,10 @@ def best_precision(device: str) -> str:
     return best_on_cpu()
 
 
-def suits(auto_class: str, model_type: str, *, precision: str, device: str) -> bool:
+def suits(use: Use, *, precision: str, device: str) -> bool:
     """See EngineModule: where it is installed, for what it was tried with."""
-    known = auto_class in _CLASSES and model_type in _MODEL_TYPES
+    read = isinstance(use.readout, Logits | TokenLogits | Embedding)
+    known = read and use.model_type in _MODEL_TYPES
     able = device == "cpu" and precision in ("auto", *_PRECISIONS)
     return known and able and runtime.installed()
 
