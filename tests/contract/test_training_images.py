@@ -217,7 +217,7 @@ def test_pixels_are_not_held_in_memory(tmp_path):
     settings["size"] = {"height": 224, "width": 224}
     (Path(path) / "preprocessor_config.json").write_text(json.dumps(settings))
     jobs = []
-    for name, rows in (("large", 256), ("small", 80)):
+    for name, rows in (("large", 448), ("small", 192)):
         (tmp_path / name).mkdir()
         files = [PICTURES[row % 8] for row in range(rows)]
         data = table(tmp_path / f"{name}.parquet", files, [GIVEN[row % 8] for row in range(rows)])
@@ -227,5 +227,5 @@ def test_pixels_are_not_held_in_memory(tmp_path):
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     grown = int(done.stdout.split()[-1])
     written = (tmp_path / "large" / "result.training" / "examples" / "train.arrow").stat().st_size
-    assert written > 256 * 224 * 224 * 3 * 4
-    assert grown < 60, f"{grown} MiB for {written >> 20} MiB of pixels"
+    assert written > 448 * 224 * 224 * 3 * 4
+    assert grown < 40, f"{grown} MiB for {written >> 20} MiB of pixels"
