@@ -1,5 +1,6 @@
 """Training in one process without jobs: what a task learns of rows, its loss, a few steps."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -9,9 +10,11 @@ import pyarrow as pa
 import torch
 import transformers
 
+from labelmill import checkpoints
 from labelmill.learning import Examples
 from labelmill.tasks import model_class
 from labelmill.training.collate import Collator, Tensors
+from labelmill.training.contrast import Contrast
 from labelmill.training.decoder_inputs import decoder_inputs
 from labelmill.training.examples import Layout, table
 from labelmill.training.losses import Loss
@@ -54,10 +57,22 @@ def model_of(path: str, task: Any, options: Any) -> Any:
     return getattr(transformers, chosen).from_pretrained(path, dtype=torch.float32).eval()
 
 
+def contrast_of(path: str, task: Any, options: Any, model: Any) -> Contrast:
+    """What makes vectors of the model's texts, and their loss."""
+    facts, processor = known(path, task.processor)
+    readout = task.readout(processor, facts, options)
+    checkpoint = checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False)
+    return Contrast(readout, checkpoint, model, facts.pad_token_id)
+
+
 def loss_of(path: str, task: Any, examples: Examples, options: Any, model: Any) -> torch.Tensor:
     """The mean loss of the batch, as the trainer has it on one worker."""
     loss = Loss(objective=task.objective(known(path, task.processor)[0], options))
     tensors = batch(path, task, examples)
+    if loss.objective == "in_batch_negatives":
+        accepted = frozenset(inspect.signature(model.forward).parameters)
+        total = contrast_of(path, task, options, model).total(model, tensors, accepted)
+        return total / loss.count(tensors)
     targets = {name: tensors.pop(name) for name in examples.targets}
     if loss.objective == "written":
         tensors |= decoder_inputs(model, targets["labels"])
@@ -65,11 +80,13 @@ def loss_of(path: str, task: Any, examples: Examples, options: Any, model: Any) 
 
 
 def overfit(
-    path: str, task: Any, examples: Examples, options: Any, place: Path, *, rate: float = 0.01
+    path: str, task: Any, examples: Examples, options: Any, place: Path, *, fresh: bool = True
 ) -> str:
-    """Train weights that are all new on all examples for some steps; the trained checkpoint."""
+    """Train on all examples for STEPS, `fresh` weights or the checkpoint's; the trained one."""
     torch.manual_seed(0)
-    model = type(model_of(path, task, options))(model_of(path, task, options).config).eval()
+    model, rate = model_of(path, task, options), 0.01
+    if fresh:
+        model = type(model)(model.config).eval()
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     for step in range(STEPS):
         for group in optimizer.param_groups:

@@ -6,6 +6,7 @@ the tasks that embed.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +71,18 @@ def prompt(sentence: SentenceFacts, text: str | None, name: str | None) -> str:
         advice = suggestion(name, sentence.prompts) or f"; it has {known}"
         raise ConfigError(f"options.prompt_name: this model has no prompt {name!r}{advice}")
     return sentence.prompts.get(name or sentence.prompt_name or "", "")
+
+
+def prompted(sentence: SentenceFacts, text: str | None, name: str | None) -> SentenceFacts:
+    """The same with what `prompt` finds as the prompt of who asks for none."""
+    found = prompt(sentence, text, name)
+    if text is None:
+        return replace(sentence, prompt_name=name or sentence.prompt_name)
+    if not found:
+        return replace(sentence, prompt_name=None)
+    names = {told: one for one, told in sentence.prompts.items()}
+    chosen = names.get(found, "default")
+    return replace(sentence, prompts={**sentence.prompts, chosen: found}, prompt_name=chosen)
 
 
 def head(prompt: str, processor: "PreTrainedTokenizerBase", max_length: int | None) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from labelmill.batch import Encoded, ModelFacts, Outputs
+from labelmill.batch import Encoded, ModelFacts, Outputs, SentenceFacts
 from labelmill.config.section import Section
 from labelmill.learning import Examples, Head, Objective
 from labelmill.readouts import Readout
@@ -123,6 +123,16 @@ class Trainable(Task, Protocol):
         goes into `encoded.errors`. Targets are never null, optional ones may be absent.
         """
         ...
+
+
+def sentence(task: Task, facts: ModelFacts, options: Any) -> SentenceFacts | None:
+    """How a model that was trained for the task makes embeddings; None where it makes none.
+
+    A task that trains embeddings has the method `sentence(facts, options)` besides.
+    """
+    told = getattr(task, "sentence", None)
+    found: SentenceFacts | None = None if told is None else told(facts, options)
+    return found
 
 
 def is_trainable(task: Task) -> bool:

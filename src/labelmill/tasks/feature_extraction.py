@@ -6,6 +6,7 @@ the mean of its windows' vectors, each window weighted by the number of tokens t
 share with the one before it, and made of length 1 again. `ops.embeddings` says the rest.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
@@ -13,12 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from labelmill.batch import Encoded, ModelFacts, Outputs, dense
+from labelmill.batch import Encoded, ModelFacts, Outputs, SentenceFacts, dense
 from labelmill.config.section import Section
 from labelmill.config.values import Count, Text
 from labelmill.config.windows import WindowsSection
 from labelmill.errors import ConfigError
-from labelmill.ops import embeddings, labels, tokens, windows
+from labelmill.learning import Examples, Objective
+from labelmill.ops import contrasts, embeddings, labels, tokens, windows
 from labelmill.readouts import Embedding, Pooling, Readout
 from labelmill.tasks import Fields, Work
 
@@ -76,6 +78,7 @@ class FeatureExtraction:
     auto_class: ClassVar[str] = "AutoModel"
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text",)
+    targets: ClassVar[tuple[str, ...]] = ("positive", "negative?")
     work: ClassVar[Work] = "scoring"
     metrics: ClassVar[tuple[str, ...]] = ()
     checked: ClassVar[bool] = True
@@ -160,6 +163,51 @@ class FeatureExtraction:
             )
         size = options.dimensions or width
         return pa.schema([("embedding", pa.list_(_NUMBERS[options.dtype], size))])
+
+    def head(self, targets: Fields, facts: ModelFacts, options: FeatureExtractionOptions) -> None:
+        """See Trainable: the model has none; raises ConfigError for what cannot be trained."""
+        del targets
+        contrasts.refuse(
+            pooling=options.pooling or embeddings.described(facts).pooling,
+            dimensions=options.dimensions,
+            window=options.long_text == "window",
+        )
+
+    def objective(self, facts: ModelFacts, options: FeatureExtractionOptions) -> Objective:
+        """See Trainable."""
+        del facts, options
+        return "in_batch_negatives"
+
+    def sentence(self, facts: ModelFacts, options: FeatureExtractionOptions) -> SentenceFacts:
+        """See `tasks.sentence`."""
+        described = embeddings.described(facts)
+        told = embeddings.prompted(described, options.prompt, options.prompt_name)
+        return replace(
+            told,
+            pooling=options.pooling or described.pooling,
+            normalize=_normalize(facts, options),
+            max_length=embeddings.length_limit(facts, options.max_length),
+        )
+
+    def learn(
+        self,
+        fields: Fields,
+        targets: Fields,
+        processor: "PreTrainedTokenizerBase",
+        facts: ModelFacts,
+        options: FeatureExtractionOptions,
+    ) -> Examples:
+        """See Trainable and `ops.contrasts`; every text gets the prompt."""
+        given = {name: targets[name].to_pylist() for name in contrasts.ROLES if name in targets}
+        texts = dict(given)
+        if "negative" in given:
+            texts["negative"] = contrasts.filled(given["positive"], given["negative"])
+        others = {
+            name: self.encode({"text": pa.chunked_array([column])}, processor, facts, options)
+            for name, column in texts.items()
+        }
+        encoded = self.encode(fields, processor, facts, options)
+        return contrasts.learned(encoded, others, fields["text"].to_pylist(), given)
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """See `ops.embeddings.agree`."""

@@ -37,6 +37,7 @@ def export(
             merged(recipe, str(checkpoint)).save_pretrained(draft)
         processor.save_pretrained(draft)
         for name, content in papers.items():
+            (draft / name).parent.mkdir(exist_ok=True)
             (draft / name).write_bytes(content)
         (draft / RESULTS).write_text(json.dumps(results, indent=1) + "\n", "utf-8")
         draft.chmod(0o755)

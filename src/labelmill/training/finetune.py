@@ -15,12 +15,13 @@ from pydantic import JsonValue
 from labelmill import checkpoints
 from labelmill.batch import ModelFacts
 from labelmill.checkpoints import Checkpoint
+from labelmill.checkpoints.sentence_files import sentence_files
 from labelmill.config.train_job import TrainJob
 from labelmill.errors import ConfigError
 from labelmill.learning import Head
 from labelmill.ops import plugins
 from labelmill.storage import absolute, is_local
-from labelmill.tasks import Trainable, is_trainable, model_class
+from labelmill.tasks import Trainable, is_trainable, model_class, sentence
 from labelmill.training import corpus, manifest, ray_group, weights
 from labelmill.training.arguments import arguments, metric
 from labelmill.training.exporting import export, results_of
@@ -172,6 +173,11 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
         examples=str(places.train),
         validation=str(places.validation) if measured else None,
         board=str(plan.state / _BOARD),
+        readout=(
+            plan.task.readout(learning.processor, learning.facts, job.options)
+            if objective == "in_batch_negatives"
+            else None
+        ),
         grouped=sampling == "group_by_length",
         shuffled=sampling != "sequential",
     )
@@ -180,8 +186,17 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
 def _exported(plan: Plan, ready: Ready, kept: Kept, papers: Papers) -> Finished:
     recipe = ready.recipe
     told = results(plan.job, recipe, ready.manifest, kept, plan.group) | {"path": str(plan.place)}
-    export(recipe.model, kept.best, ready.processor, told, papers(told), plan.place)
+    files = {**papers(told), **_sentence_files(plan)}
+    export(recipe.model, kept.best, ready.processor, told, files, plan.place)
     return told
+
+
+def _sentence_files(plan: Plan) -> dict[str, bytes]:
+    """Of a model that learned embeddings, what sentence-transformers and we read of how."""
+    told = sentence(plan.task, plan.facts, plan.job.options)
+    if told is None:
+        return {}
+    return sentence_files(told, plan.facts.hidden_size or 0, Path(plan.facts.path))
 
 
 def _place(job: TrainJob) -> Path:

@@ -13,15 +13,19 @@ from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedConfig,
+    PreTrainedModel,
     PrinterCallback,
     TrainingArguments,
 )
 from transformers.utils import logging
 
+from labelmill.checkpoints import localize
 from labelmill.errors import EngineError
 from labelmill.learning import Objective
+from labelmill.readouts import Embedding
 from labelmill.training.checkpointing import Keep, is_finished
 from labelmill.training.collate import Collator
+from labelmill.training.contrast import Contrast
 from labelmill.training.examples import StoredExamples
 from labelmill.training.losses import Loss
 from labelmill.training.measuring import LOSS, METRICS, measure
@@ -65,6 +69,7 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch) -> TaskTrainer:
     model = load(recipe.model)
     trainer = TaskTrainer(
         loss=_loss(recipe),
+        contrast=_contrast(recipe, model),
         grouped=recipe.grouped,
         shuffled=recipe.shuffled,
         model=model,
@@ -103,6 +108,13 @@ def _arguments(
 def _loss(recipe: TrainRecipe) -> Loss:
     weights = torch.tensor(recipe.weights, dtype=torch.float32) if recipe.weights else None
     return Loss(objective=recipe.objective, weights=weights)
+
+
+def _contrast(recipe: TrainRecipe, model: PreTrainedModel) -> Contrast | None:
+    if not isinstance(recipe.readout, Embedding):
+        return None
+    checkpoint = localize(recipe.model.checkpoint)
+    return Contrast(recipe.readout, checkpoint, model, recipe.facts.pad_token_id)
 
 
 def _collator(recipe: TrainRecipe, examples: StoredExamples) -> Collator:

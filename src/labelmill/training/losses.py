@@ -29,6 +29,8 @@ class Loss:
         """How many labels the sum is of."""
         if self.objective == "spans":
             return torch.tensor(len(targets["start_positions"]))
+        if self.objective == "in_batch_negatives":
+            return torch.tensor(len(targets["positive_id"]))
         labels = targets["labels"]
         if self.objective == "next_token":
             labels = labels[..., 1:]

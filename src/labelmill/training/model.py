@@ -15,6 +15,7 @@ from labelmill.config.training import LoraSection
 from labelmill.errors import ConfigError, ModelError
 from labelmill.training.recipe import ModelRecipe
 
+_WITHOUT_HEAD = ("AutoModel", "AutoModelForTextEncoding")
 _POOLER = "pooler."  # of BERT and its like: new wherever the checkpoint was a language model
 
 
@@ -80,6 +81,8 @@ def _config(recipe: ModelRecipe, config: PreTrainedConfig) -> PreTrainedConfig:
 def _refuse_holes(model: PreTrainedModel, report: Mapping[str, Any], recipe: ModelRecipe) -> None:
     """A head may be new; anything else that is missing would be random."""
     missing = {*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])}
+    if recipe.auto_class in _WITHOUT_HEAD:
+        missing = {key for key in missing if not key.startswith(_POOLER)}
     if recipe.labels:
         body = f"{model.base_model_prefix}."
         missing = {key for key in missing if key.startswith(body) and _POOLER not in key}
@@ -104,7 +107,7 @@ def _adapters(
 ) -> peft.LoraConfig:
     heads = [
         name for name, child in model.named_children()
-        if name != model.base_model_prefix and any(True for _ in child.parameters())
+        if labels and name != model.base_model_prefix and any(True for _ in child.parameters())
     ]  # fmt: skip
     wanted = lora.target_modules or _linear(model, heads)
     return peft.LoraConfig(

@@ -13,6 +13,7 @@ from labelmill.checkpoints import Checkpoint
 from labelmill.config.section import Section
 from labelmill.config.training import LoraSection
 from labelmill.learning import Objective
+from labelmill.readouts import Readout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,5 +47,6 @@ class TrainRecipe:
     examples: str  # file of examples to learn from
     validation: str | None  # the same to measure by
     board: str  # directory for TensorBoard
+    readout: Readout | None  # what makes vectors of a model that learns embeddings, else None
     grouped: bool  # examples of like length share a step
     shuffled: bool

@@ -14,6 +14,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
+from labelmill.training.contrast import Contrast
 from labelmill.training.decoder_inputs import decoder_inputs
 from labelmill.training.losses import Loss
 from labelmill.training.order import LongestFirst, Order
@@ -24,9 +25,12 @@ Tensors = dict[str, torch.Tensor]
 class TaskTrainer(Trainer):
     """See the module."""
 
-    def __init__(self, *, loss: Loss, grouped: bool, shuffled: bool, **rest: Any) -> None:
+    def __init__(
+        self, *, loss: Loss, contrast: Contrast | None, grouped: bool, shuffled: bool, **rest: Any
+    ) -> None:
         super().__init__(**rest)
         self._loss = loss
+        self._contrast = contrast
         self._grouped = grouped
         self._shuffled = shuffled
         # Both say that a loss is that of a whole step already, not of one of its batches.
@@ -82,16 +86,24 @@ class TaskTrainer(Trainer):
     ) -> Any:
         """Gradients are averaged over workers, so that a worker's share counts that much more."""
         targets = {name: inputs[name] for name in self.label_names if name in inputs}
-        given = {name: inputs[name] for name in inputs if name in self._accepted - targets.keys()}
-        if self._loss.objective == "written":
-            given |= decoder_inputs(self.accelerator.unwrap_model(model), targets["labels"])
-        outputs = model(**given)
-        total = self._loss.total(outputs, targets)
+        outputs, total = self._total(model, inputs, targets)
         if model.training and num_items_in_batch is not None:
             loss = total * self.accelerator.num_processes / num_items_in_batch
         else:
             loss = total / self._loss.count(targets).clamp(min=1).to(total.device)
         return (loss, outputs) if return_outputs else loss
+
+    def _total(
+        self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], targets: Tensors
+    ) -> tuple[Any, torch.Tensor]:
+        """What the model gives, and the sum of the losses."""
+        if self._contrast is not None:
+            return {}, self._contrast.total(model, inputs, self._accepted)
+        given = {name: inputs[name] for name in inputs if name in self._accepted - targets.keys()}
+        if self._loss.objective == "written":
+            given |= decoder_inputs(self.accelerator.unwrap_model(model), targets["labels"])
+        outputs = model(**given)
+        return outputs, self._loss.total(outputs, targets)
 
 
 class _Epochs(TrainerCallback):

@@ -12,6 +12,7 @@ from labelmill.checkpoints import Checkpoint
 from labelmill.engines.pytorch.pooling import packed_pool
 from labelmill.engines.pytorch.reading import Model, Read, Reader, Tensors
 from labelmill.models.dense import dense_layer
+from labelmill.models.pooling import pool
 from labelmill.readouts import Embedding
 
 Embed = Callable[[Tensors, torch.Tensor], torch.Tensor]  # -> [batch, dimensions]
@@ -63,17 +64,6 @@ def _pool(
     hidden: torch.Tensor, inputs: Tensors, lengths: torch.Tensor, readout: Embedding
 ) -> torch.Tensor:
     """[batch, length, width] -> [batch, width], without padding and the first `skip` tokens."""
-    pooling, skip = readout.pooling, readout.skip
     if "bounds" in inputs:
-        return packed_pool(hidden[0], inputs["bounds"], pooling, skip)
-    if pooling == "cls":
-        return hidden[:, skip]
-    if pooling == "last":
-        last = lengths.to(hidden.device) - 1
-        return hidden[torch.arange(len(hidden), device=hidden.device), last]
-    places = torch.arange(hidden.shape[1])
-    counted = ((places < lengths[:, None]) & (places >= skip)).to(hidden.device)
-    if pooling == "max":
-        return hidden.masked_fill(~counted[..., None], float("-inf")).amax(dim=1)
-    weights = counted.to(hidden.dtype)[..., None]
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+        return packed_pool(hidden[0], inputs["bounds"], readout.pooling, readout.skip)
+    return pool(hidden, lengths, readout.pooling, readout.skip)
