@@ -22,9 +22,8 @@ def pipeline(task: str, path: str, fields: Fields, device: str, precision: str, 
     made = transformers.pipeline(
         task, model=path, device=device, dtype=getattr(torch, precision), batch_size=BATCH
     )
-    inputs = _inputs(task, next(iter(fields.values())))
-    # The speech pipeline empties the dictionaries that it is given.
-    return lambda: list(made([dict(x) if isinstance(x, dict) else x for x in inputs], **call))
+    values = next(iter(fields.values()))
+    return lambda: list(made(_inputs(task, values), **call))
 
 
 def questions(path: str, fields: Fields, device: str, precision: str) -> Run:
@@ -96,7 +95,10 @@ def _loaded(path: str, auto_class: str, device: str, precision: str) -> tuple[An
 
 
 def _inputs(task: str, values: Sequence[Any]) -> list[Any]:
-    """As pipelines take them: texts, pictures of Pillow, bytes of sound decoded by hand."""
+    """As pipelines take them: texts, pictures of Pillow, sound decoded by hand.
+
+    Decoding is part of the run: labelmill's side has it, too.
+    """
     if "image" in task:
         from PIL import Image
 

@@ -162,10 +162,16 @@ def main() -> None:
     print(f"{'task':32} {'rows':>6} {'labelmill':>12} {'plain':>12} {'times':>7}   rows/s")
     told = []
     for case in CASES:
-        if not asked.tasks or case.task in asked.tasks.split(","):
+        if asked.tasks and case.task not in asked.tasks.split(","):
+            continue
+        try:
             told.append(_compare(case, size, device, precision, asked))
-            print("{task:32} {rows:6d} {ours:12.1f} {plain:12.1f} {times:7.2f}".format(**told[-1]),
-                  flush=True)  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - one case must not cost the others
+            print(f"{case.task:32} failed: {error!r}", flush=True)
+            told.append({"task": case.task, "failed": repr(error)})
+            continue
+        print("{task:32} {rows:6d} {ours:12.1f} {plain:12.1f} {times:7.2f}".format(**told[-1]),
+              flush=True)  # fmt: skip
     if asked.out:
         Path(asked.out).write_text(json.dumps(told, indent=1) + "\n")
 

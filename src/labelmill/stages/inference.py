@@ -40,6 +40,7 @@ class Inference:
         self._engine = engine
         self._pad_token_id = pad_token_id
         self.budget = budget
+        self.packs = engine.packs
 
     def run(self, encoded: Encoded, progress: Progress | None = None) -> Inferred:
         """Predict every sequence; raises EngineError where one alone does not fit into memory."""

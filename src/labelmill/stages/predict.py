@@ -121,6 +121,7 @@ class Replica:
             "precision": runtime.precision,
             "device": runtime.device,
             "budget": self._inference.budget,
+            "packs": self._inference.packs,
         }
 
     def _poster(self, split: str) -> "_Poster":
