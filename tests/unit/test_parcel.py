@@ -89,3 +89,29 @@ def test_parcel_of_two_rows_is_refused() -> None:
 
     with pytest.raises(AssertionError, match="2 rows"):
         Parcel.from_block(pa.concat_tables([block, block]))
+
+
+def test_encoded_media_through_a_block_keep_shapes_marks_and_how_they_are_batched() -> None:
+    pixels = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5) / 7
+    encoded = Encoded(
+        rows=np.array([0, 2], np.int32),
+        lengths=np.array([2, 3], np.int32),
+        inputs={"input_values": np.array([0.5, -1, 2, 3, 1e-9], np.float32)},
+        fixed={"pixel_values": pixels, "seed": np.array([7, -(2**60)])},
+        marks={"start": np.array([0, 1, 0, -1, 2**31 - 1], np.int32)},
+        errors={1: "no picture"},
+        unit=320,
+        uneven=False,
+    )
+    parcel = Parcel(head=Head(split=SPLIT), cells={}).with_cell("encoded", encoded_table(encoded))
+
+    back = Parcel.from_block(parcel.to_block()).encoded()
+
+    for family in ("inputs", "fixed", "marks"):
+        sent, received = getattr(encoded, family), getattr(back, family)
+        assert sent.keys() == received.keys()
+        for name, values in sent.items():
+            assert np.array_equal(received[name], values), name
+            assert received[name].dtype == values.dtype
+    assert (back.unit, back.uneven) == (320, False)
+    assert back.errors == {}  # they travel in the head
