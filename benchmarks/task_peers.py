@@ -1,4 +1,4 @@
-"""What people run today for each task: transformers' pipeline, or its loop where the pipeline is gone.
+"""What people run today for each task: transformers' pipeline, or a loop where that is gone.
 
 Each takes the checkpoint, the fields of all rows, the device and the precision, and gives a
 function that labels them all once. Batches of 32 rows in the order they come, as the

@@ -3,8 +3,8 @@
 Both in one process and one run, in the same precision, on the same rows and weights, taking turns
 `--repeats` times; medians count, loading does not. labelmill's side is what its stages run: encode,
 microbatches through the engine, decode; Ray, files and the ledger are not in it
-(benchmarks.label has the whole). On a CPU it is one thread for both, and processor time, which other
-work on the machine disturbs less than the clock.
+(benchmarks.label has the whole). On a CPU it is one thread for both, and processor time, which
+other work on the machine disturbs less than the clock.
 """
 
 import argparse
@@ -78,7 +78,9 @@ def _sounds(rows: int) -> Mapping[str, list[Any]]:
     return {"audio": [made[n % 32] for n in range(rows)]}
 
 
-def _piped(task: str, name: str, rows: Callable[[int], Mapping[str, list[Any]]], **more: Any) -> Case:
+def _piped(
+    task: str, name: str, rows: Callable[[int], Mapping[str, list[Any]]], **more: Any
+) -> Case:
     names = more.pop("names", task_models.LABELS)
     return Case(
         task=task,
@@ -120,12 +122,14 @@ CASES = [
              folder, "AutoModelForAudioClassification", size),
          peer=partial(task_peers.pipeline, "audio-classification")),
     Case(task="automatic-speech-recognition", rows=_sounds,
-         build=lambda folder, size: audio_models.tiny_ctc(folder),
+         build=lambda folder, _: audio_models.tiny_ctc(folder),
          peer=partial(task_peers.pipeline, "automatic-speech-recognition")),
 ]  # fmt: skip
 
 
-def ours(case: Case, path: str, fields: Mapping[str, list[Any]], device: str, precision: str) -> Run:
+def ours(
+    case: Case, path: str, fields: Mapping[str, list[Any]], device: str, precision: str
+) -> Run:
     """What the stages do with the rows of a split, in this process."""
     task = plugins.load_class("labelmill.tasks", case.task)()
     options = task.Options(**case.options)

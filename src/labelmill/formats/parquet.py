@@ -94,7 +94,8 @@ def read(shard: Shard, request: ReadRequest) -> Iterator[SplitRows]:
     """The splits of a shard that are not done, front to back.
 
     Fields come as `ops.fields` says, kept columns with the types of `request.kept`. InputError
-    where the shard is not the one that was planned: another type in a kept column, fewer rows than are done.
+    where the shard is not the one that was planned: another type in a kept column, fewer rows than
+    are done.
     """
     with open_file(shard.url) as file:
         try:

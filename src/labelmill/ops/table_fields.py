@@ -14,7 +14,6 @@ from labelmill.ops.arrow_types import is_binary, is_list, is_string, plain
 from labelmill.ops.fields import MEDIA, Kind
 from labelmill.ops.json_cells import cells
 from labelmill.ops.text_fields import Checked, find, text_field
-from labelmill.ops.utf8 import Mask
 
 
 def table_field(table: pa.Table, field: str, path: str, kind: Kind, *, required: bool) -> Checked:

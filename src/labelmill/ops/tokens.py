@@ -93,9 +93,7 @@ def windowed(
     refuse_wide(stride, _room(texts, processor, max_length))
     backend = backend_of(processor)
     cutter = _Cutter(backend, max_length, stride)
-    return ragged(
-        (windows for batch in batches(texts) for windows in cutter.cut(batch)), processor
-    )
+    return ragged((windows for batch in batches(texts) for windows in cutter.cut(batch)), processor)
 
 
 class _Cutter:

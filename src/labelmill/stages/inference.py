@@ -104,7 +104,7 @@ class _Collected:
     def add(self, batch: Microbatch, outputs: Outputs, unit: int) -> None:
         self._pieces.append((batch.sequences, outputs))
         self.done[batch.sequences] = True
-        self._padded += batch.size // unit
+        self._padded += -(-batch.size // unit)
         self.sequences += len(batch.lengths)
         self.tokens += int(batch.lengths.sum()) // unit
 
@@ -121,13 +121,12 @@ def _finite(values: Array | Ragged) -> npt.NDArray[np.bool_]:
     inner = values.values if isinstance(values, Ragged) else values
     if inner.dtype.kind != "f":
         return np.ones(len(values), np.bool_)
-    fine: npt.NDArray[np.bool_] = np.isfinite(inner.reshape(len(inner), -1)).all(axis=1)
+    fine: npt.NDArray[np.bool_] = np.asarray(np.isfinite(inner.reshape(len(inner), -1)).all(axis=1))
     if not isinstance(values, Ragged):
         return fine
-    broken = np.concatenate([[0], np.cumsum(~fine)])
+    broken: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(~fine)])
     offsets = values.offsets
-    whole: npt.NDArray[np.bool_] = broken[offsets[1:]] == broken[offsets[:-1]]
-    return whole
+    return np.equal(broken[offsets[1:]], broken[offsets[:-1]])
 
 
 def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
