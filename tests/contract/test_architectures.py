@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import transformers
 
+from labelmill.engines.pytorch import packing
 from labelmill.ops import plugins
-from tests.support import architectures
+from tests.support import architectures, packed_models
 from tests.support.pages import DOCS
 
 TASKS = plugins.modules("labelmill.tasks")
@@ -43,6 +44,10 @@ def test_every_architecture_has_a_title_and_a_type_that_transformers_knows():
     assert {name for names in architectures.works().values() for name in names} <= set(titled)
     types = {kind for recipes in architectures.KINDS.values() for _, kind in recipes.values()}
     assert types <= set(transformers.CONFIG_MAPPING)
+
+
+def test_architectures_called_padding_free_are_those_that_the_engine_packs():
+    assert set(packed_models.ARCHITECTURES) == set(packing._COUNTED)
 
 
 def test_page_in_the_repository_is_what_the_tests_say():

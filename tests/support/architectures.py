@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from labelmill.engines import openvino
 from tests.support import packed_models
 
 CONTRACTS = Path(__file__).parents[1] / "contract"
@@ -78,6 +79,7 @@ KINDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
 }
 _PACKED = "padding-free"
+_OPENVINO = "`openvino`"
 
 _INTRODUCTION = f"""\
 # Architectures
@@ -93,6 +95,9 @@ transformers, and may well work; see `min_agreement` and look at the first rows.
 precision, where scores or vectors are read out (text-classification, zero-shot-classification,
 token-classification, question-answering, feature-extraction). All others are padded to the longest
 row of their microbatch, which has rows of nearly the same length.
+
+{_OPENVINO}: what the engine of that name gives is compared with PyTorch's, for the same tasks;
+where it is installed, `engine: auto` takes it for these on a CPU.
 """
 
 
@@ -114,7 +119,11 @@ def works() -> dict[str, Sequence[str]]:
 
 def page() -> str:
     """What docs/architectures.md says."""
-    columns = {**works(), _PACKED: packed_models.ARCHITECTURES}
+    columns = {
+        **works(),
+        _PACKED: packed_models.ARCHITECTURES,
+        _OPENVINO: tuple(openvino._MODEL_TYPES),
+    }
     tables = (_table(kind, recipes, columns) for kind, recipes in KINDS.items())
     return "\n".join([_INTRODUCTION, *tables])
 
