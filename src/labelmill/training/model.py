@@ -8,6 +8,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from labelmill.checkpoints import localize
 from labelmill.config.nearness import nearest
@@ -114,6 +115,7 @@ def _adapters(
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # numbers with a point are as good
         lora_dropout=lora.dropout,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         target_modules=list(wanted)
         if isinstance(wanted, tuple)
         else wanted or _linear(model, heads),
@@ -127,7 +129,7 @@ def _linear(model: PreTrainedModel, heads: list[str]) -> list[str]:
     found = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
+        if isinstance(module, torch.nn.Linear | Conv1D)  # the latter in GPT-2
         and module is not output
         and name.partition(".")[0] not in heads
     }
