@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from labelmill.config.resources import ResourcesSection
-from labelmill.engines.pytorch import PyTorchEngine
+from labelmill.engines.pytorch.engine import PyTorchEngine
 from labelmill.errors import ConfigError, EngineError, InputError, ModelError
 from labelmill.ledger.status import read_status
 from labelmill.pipeline import Cluster, shape

@@ -10,6 +10,7 @@ from labelmill.batch import Array, Microbatch, Outputs
 from labelmill.checkpoints import Checkpoint
 from labelmill.engines.openvino import runtime
 from labelmill.engines.openvino.reading import Reader, reader
+from labelmill.engines.openvino.runtime import reason
 from labelmill.errors import EngineError, OutOfMemory
 from labelmill.readouts import Readout
 
@@ -49,8 +50,8 @@ class OpenVINOEngine:
             compiled = runtime.compiled(graph, precision, threads)
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO cannot read the converted model {str(graph)!r}: {error}; remove its "
-                "directory, and it is converted again"
+                f"OpenVINO cannot read the converted model {str(graph)!r}: {reason(error)}; remove "
+                "its directory, and it is converted again"
             ) from error
         self._run: _Run | None = _Run(compiled)
         self._read: Reader | None = reader(readout, self._run, checkpoint)
@@ -62,8 +63,9 @@ class OpenVINOEngine:
             return self._read(microbatch.inputs, microbatch.lengths)
         except (MemoryError, RuntimeError) as error:
             if not _lacks_memory(error):
-                raise EngineError(f"OpenVINO failed on a microbatch: {error}") from error
-            message = f"no memory on 'cpu' for a microbatch of {microbatch.shape!r}: {error}"
+                raise EngineError(f"OpenVINO failed on a microbatch: {reason(error)}") from error
+            shape = microbatch.shape
+            message = f"no memory on 'cpu' for a microbatch of {shape!r}: {reason(error)}"
         # Out of the handler, else the error's traceback still holds the arrays.
         raise OutOfMemory(message)
 

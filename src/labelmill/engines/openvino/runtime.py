@@ -9,6 +9,7 @@ from typing import Any
 from labelmill.errors import ConfigError
 
 _TELEMETRY = "openvino_telemetry"
+_TOLD = 300  # characters of a failure
 
 
 def installed() -> bool:
@@ -40,6 +41,12 @@ def versions() -> str:
     """Of everything that decides what a graph is."""
     packages = ("openvino", "torch", "transformers")
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+
+
+def reason(error: BaseException) -> str:
+    """What OpenVINO says of a failure, in one line: the end, as its own places come first."""
+    told = " ".join(str(error).split())
+    return told if len(told) <= _TOLD else f"... {told[-_TOLD:]}"
 
 
 def compiled(graph: Any, precision: str, threads: int) -> Any:
