@@ -13,6 +13,8 @@ from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.run import Run
 from labelmill.ledger.status import Status, read_status
+from labelmill.ops import plugins
+from labelmill.ops.fields import Field, flat
 from labelmill.plan.briefing import make_recipe
 from labelmill.plan.plan import Plan, make_plan
 from labelmill.plan.recipe import Recipe
@@ -82,3 +84,8 @@ def _work(run: Run, recipe: Recipe, splits: int | None, board: Board) -> None:
             if receipt is not None:
                 assert run.record(receipt)
             left = None if left is None else left - 1
+
+
+def fields_of(task: str) -> tuple[Field, ...]:
+    """What the task reads of a row."""
+    return flat(plugins.load_class("labelmill.tasks", task).fields)
