@@ -52,7 +52,9 @@ def test_layers_hold():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["label"], ["status"], ["verify"], ["evaluate"], ["demo"]])
+@pytest.mark.parametrize(
+    "command", [[], ["label"], ["status"], ["verify"], ["evaluate"], ["train"], ["demo"]]
+)
 def test_help_imports_nothing_heavy(command):
     loaded = _loaded_by_help(command)
     assert "click" in loaded
