@@ -345,7 +345,7 @@ OUT_OF_MEMORY = """
 
     engine = opened("openvino", sys.argv[1])
     whole = microbatch(sys.argv[1], (32,) * 2**16)
-    engine.forward(part(2))
+    wanted = engine.forward(part(2))["logits"][0]  # all rows are the same
     with open("/proc/self/statm") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 64 * 2**20,) * 2)
@@ -359,7 +359,7 @@ OUT_OF_MEMORY = """
             failed += 1
             rows //= 2
     assert failed >= 1 and rows >= 64, (failed, rows)
-    assert logits.shape == (rows, 3) and np.isfinite(logits).all()
+    assert logits.shape == (rows, 3) and np.allclose(logits, wanted, atol=1e-4)
     print("halved", failed)
 """
 

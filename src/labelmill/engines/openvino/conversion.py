@@ -49,7 +49,7 @@ def convert(
     trials = [_trial(module.settings, lengths, by_token=by_token) for lengths in _TRIALS]
     _require_plain_types(module, *trials[0], checkpoint.source)
     graph = _traced(module, trials[0][0], checkpoint.source)
-    run = runtime.compiled(graph, "float32", threads)
+    run = runtime.Run(graph, "float32", threads)
     for inputs, lengths in trials:
         _compare(module, run, inputs, lengths, checkpoint.source)
     return graph
@@ -113,14 +113,18 @@ def _traced(module: _Module, inputs: Mapping[str, Array], source: str) -> Any:
 
 
 def _compare(
-    module: _Module, run: Any, inputs: Mapping[str, Array], lengths: Lengths | None, source: str
+    module: _Module,
+    run: runtime.Run,
+    inputs: Mapping[str, Array],
+    lengths: Lengths | None,
+    source: str,
 ) -> None:
     given = {name: inputs[name] for name in module.names}
     ours = run(given)
     with torch.inference_mode():
         theirs = module(*(torch.from_numpy(values) for values in given.values()))
     for name, wanted in zip(module.outputs, theirs, strict=True):
-        exact, found = wanted.numpy(), ours[name]
+        exact, found = wanted.numpy(), ours[name].astype(np.float32, copy=False)
         off = _difference(found, exact, lengths)
         if not off <= _TOLERANCE * max(1.0, float(np.nanmax(np.abs(exact)))):
             raise ConfigError(

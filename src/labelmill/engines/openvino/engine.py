@@ -1,16 +1,11 @@
 """The engine: microbatches in, one readout of the graph out; and what becomes of its failures."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from labelmill.batch import Array, Microbatch, Outputs
+from labelmill.batch import Microbatch, Outputs
 from labelmill.checkpoints import Checkpoint
-from labelmill.engines.openvino import runtime
 from labelmill.engines.openvino.reading import Reader, reader
-from labelmill.engines.openvino.runtime import reason
+from labelmill.engines.openvino.runtime import Run, reason
 from labelmill.errors import EngineError, OutOfMemory
 from labelmill.readouts import Readout
 
@@ -21,7 +16,8 @@ _LAUNCH = 32
 _NO_MEMORY = (
     "bad_alloc",
     "Cannot allocate memory",
-    "can't allocate memory",
+    "Failed to allocate",
+    "can't alloc",
     "could not create a memory object",
     "out of memory",
 )
@@ -47,14 +43,13 @@ class OpenVINOEngine:
     ) -> None:
         self.precision = precision
         try:
-            compiled = runtime.compiled(graph, precision, threads)
+            run = Run(graph, precision, threads)
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO cannot read the converted model {str(graph)!r}: {reason(error)}; remove "
                 "its directory, and it is converted again"
             ) from error
-        self._run: _Run | None = _Run(compiled)
-        self._read: Reader | None = reader(readout, self._run, checkpoint)
+        self._read: Reader | None = reader(readout, run, checkpoint)
 
     def forward(self, microbatch: Microbatch) -> Outputs:
         """See Engine."""
@@ -71,26 +66,7 @@ class OpenVINOEngine:
 
     def close(self) -> None:
         """See Engine."""
-        self._read = self._run = None
-
-
-class _Run:
-    """Inputs to outputs, both by name; outputs lie in the graph's memory until the next call."""
-
-    def __init__(self, compiled: Any) -> None:
-        self._request = compiled.create_infer_request()
-        self._names = [port.get_any_name() for port in compiled.inputs]
-        self._outputs = [port.get_any_name() for port in compiled.outputs]
-
-    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        shape = inputs["input_ids"].shape
-        # A tokenizer may know nothing of token types; then all are 0, as models take it.
-        given = {
-            name: inputs[name] if name in inputs else np.zeros(shape, np.int64)
-            for name in self._names
-        }
-        found = self._request.infer(given, share_inputs=True, share_outputs=True)
-        return {name: found[name] for name in self._outputs}
+        self._read = None
 
 
 def _lacks_memory(error: BaseException) -> bool:

@@ -4,8 +4,12 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from labelmill.batch import Array
 from labelmill.errors import ConfigError
 
 _TELEMETRY = "openvino_telemetry"
@@ -49,16 +53,51 @@ def reason(error: BaseException) -> str:
     return told if len(told) <= _TOLD else f"... {told[-_TOLD:]}"
 
 
-def compiled(graph: Any, precision: str, threads: int) -> Any:
-    """The graph (an openvino.Model, or the path of one) ready to run in one stream.
+class Run:
+    """A graph in one stream: inputs to outputs by name, [batch, ...] each.
 
-    Threads are not pinned: each of several replicas on a machine would take the same cores.
+    Outputs lie in the graph's memory until the next call.
     """
-    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
-    settings = {
-        "INFERENCE_PRECISION_HINT": hint,
-        "NUM_STREAMS": "1",
-        "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": False,
-    }
-    return openvino().Core().compile_model(graph, "CPU", settings)
+
+    def __init__(self, graph: Any, precision: str, threads: int) -> None:
+        """`graph` is an openvino.Model or the path of one; raises RuntimeError.
+
+        Threads are not pinned: each of several replicas on a machine would take the same cores.
+        """
+        self._graph = graph
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._request: Any = self._compiled()
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Raises RuntimeError, after which it can be called again."""
+        # What failed halfway keeps shapes of that call in its nodes: it is made anew.
+        request, self._request = self._request or self._compiled(), None
+        shape = inputs["input_ids"].shape
+        names = [port.get_any_name() for port in request.model_inputs]
+        # A tokenizer may know nothing of token types; then all are 0, as models take it.
+        given = {
+            name: inputs[name] if name in inputs else np.zeros(shape, np.int64) for name in names
+        }
+        # Not `infer`: without memory it raises nothing, and the outputs are those of the last call.
+        request.start_async(given, share_inputs=True)
+        request.wait()
+        outputs = [port.get_any_name() for port in request.model_outputs]
+        found = {name: request.get_tensor(name).data for name in outputs}
+        for name, values in found.items():
+            if len(values) != shape[0]:
+                raise RuntimeError(f"{name} has shape {values.shape} for inputs of {shape}")
+        self._request = request
+        return found
+
+    def _compiled(self) -> Any:
+        return (
+            openvino()
+            .Core()
+            .compile_model(self._graph, "CPU", self._settings)
+            .create_infer_request()
+        )
