@@ -7,7 +7,7 @@ which the user sees, and never mixes results, which nobody would.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from pydantic import JsonValue
 
@@ -29,11 +29,40 @@ EXEMPT = {
     "output.max_rejected": "stops a job, changes no label",
     "resources": "so that running out of memory is cured by going on with less",
 }
+# The same of a training job.
+TRAINING_EXEMPT = {
+    "model.path": "the bytes of the model count, wherever they lie",
+    "model.revision": "the bytes of the model count",
+    "data.train": "the names, sizes and versions of the files count",
+    "data.validation": "the same",
+    "data.on_bad_row": "stops a job, changes no row",
+    "data.max_rejected": "stops a job, changes no row",
+    "output.path": "the directory itself is the result",
+    "resources": "the number of workers counts, not what they have",
+    "training.logging_steps": "what is told, not what is learned",
+    "training.report_to": "the same",
+    "training.dataloader_num_workers": "rows come in the same order however many read them",
+    "training.save_total_limit": "which checkpoints are kept, not what is in them",
+}
 
 
 def result_settings(job: LabelJob) -> dict[str, JsonValue]:
     """Every setting that can change a result, or the output's rows or columns, by dotted name."""
-    return dict(_leaves(job.dump(), ""))
+    return dict(leaves(job.dump(), EXEMPT))
+
+
+def leaves(
+    settings: Mapping[str, JsonValue], exempt: Container[str], prefix: str = ""
+) -> Iterator[tuple[str, JsonValue]]:
+    """Each setting by its dotted name, but for exempt ones and those of exempt sections."""
+    for key, value in settings.items():
+        name = prefix + key
+        if name in exempt:
+            continue
+        if isinstance(value, dict):
+            yield from leaves(value, exempt, f"{name}.")
+        else:
+            yield name, value
 
 
 def fingerprint(settings: Mapping[str, JsonValue]) -> str:
@@ -49,17 +78,6 @@ def differences(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> l
         for name in names
         if _one(old, name) != _one(new, name)
     ]
-
-
-def _leaves(settings: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
-    for key, value in settings.items():
-        name = prefix + key
-        if name in EXEMPT:
-            continue
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{name}.")
-        else:
-            yield name, value
 
 
 def _canonical(value: JsonValue) -> str:

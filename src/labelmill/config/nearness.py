@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
-from labelmill.config.wording import Schema, resolved
+from labelmill.config.wording import Schema, kinds, resolved
 
 _ALIKE = 0.6  # share of letters in common, as in difflib.get_close_matches
 _STEM = 4  # letters in a row in common, as in batchsize and microbatch_tokens
@@ -13,7 +13,7 @@ def near_miss(path: tuple[int | str, ...], root: Schema) -> str:
     """What to say of a setting at `path` that `root`, the JSON schema of a job, does not have."""
     section = root
     for key in path[:-1]:
-        section = resolved(section.get("properties", {}).get(key, {}), root)
+        section = _section(section.get("properties", {}).get(key, {}), root)
     names = list(section.get("properties", {}))
     name = str(path[-1])
     elsewhere = [".".join(known) for known in _settings(root) if known[-1] == name]
@@ -21,6 +21,12 @@ def near_miss(path: tuple[int | str, ...], root: Schema) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return f"expected one of {', '.join(names)}" if names else "nothing can be set here"
+
+
+def _section(schema: Schema, root: Schema) -> Schema:
+    """The section that a schema says, also where null may stand for it."""
+    found = (resolved(kind, root) for kind in kinds(schema))
+    return next((kind for kind in found if "properties" in kind), {})
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:

@@ -4,17 +4,13 @@ A pure function of the sections and the tasks' options, so that a test can tell 
 """
 
 import inspect
-import json
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from pydantic.fields import FieldInfo
-
-from labelmill.config.fingerprint import EXEMPT
+from labelmill.config.fingerprint import EXEMPT, TRAINING_EXEMPT
 from labelmill.config.job import LabelJob
+from labelmill.config.reference_tables import listed, table
 from labelmill.config.section import Section, subsections
-from labelmill.config.wording import Schema, resolved, words
+from labelmill.config.training_reference import training_parts
 
 EXAMPLE = """\
 task: text-classification
@@ -103,9 +99,9 @@ _EXIT_CODES = """\
 
 | code | meaning |
 | ---: | --- |
-| 0 | whole: every row is labelled, or rejected within `output.max_rejected` |
+| 0 | whole: every row is labelled, or rejected within `output.max_rejected`; the model is trained |
 | 1 | failed |
-| 2 | nothing was done: the command line, the job, the source or the output cannot be used |
+| 2 | nothing was done: the command line, the job, its data or the output cannot be used |
 | 3 | unfinished: run the same command again and it goes on |
 | 4 | finished, but shards were damaged or more rows rejected than `output.max_rejected` |
 """
@@ -120,56 +116,32 @@ that can change a result is refused, naming the setting. These are not compared 
 | --- | --- |
 """
 
+_TRAINING_FINGERPRINT = """\
+Of a training job:
+
+| setting | why |
+| --- | --- |
+"""
+
 
 def render(options: Mapping[str, type[Section]]) -> str:
     """The page, in Markdown; `options` are the classes of the tasks' options by task."""
     parts = [_INTRODUCTION, "## Settings\n", *_sections(), *_options(options)]
-    parts += [_FINGERPRINT + _exempt(), _EXIT_CODES]
+    parts += training_parts()
+    parts += [_FINGERPRINT + listed(EXEMPT), _TRAINING_FINGERPRINT + listed(TRAINING_EXEMPT)]
+    parts += [_EXIT_CODES]
     return "\n".join(parts)
 
 
 def _sections() -> Iterator[str]:
     inner = subsections(LabelJob)
-    yield _table(LabelJob, without=inner)
+    yield table(LabelJob, without=inner)
     for name, section in inner.items():
         if name != "options":
-            yield f"### {name}\n\n{inspect.getdoc(section)}\n\n{_table(section)}"
+            yield f"### {name}\n\n{inspect.getdoc(section)}\n\n{table(section)}"
 
 
 def _options(options: Mapping[str, type[Section]]) -> Iterator[str]:
     yield "### options\n\nWhat can be set depends on the task.\n"
     for task, section in sorted(options.items()):
-        yield f"#### options of {task}\n\n{_table(section)}"
-
-
-def _table(section: type[Section], without: Mapping[str, object] | None = None) -> str:
-    root = section.model_json_schema()
-    rows = [
-        _row(name, field, _kind(root["properties"][name], root))
-        for name, field in section.model_fields.items()
-        if name not in (without or {})
-    ]
-    return "\n".join(["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows, ""])
-
-
-def _row(name: str, field: FieldInfo, kind: str) -> str:
-    cells = (f"`{name}`", kind, _default(field), field.description or "")
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _kind(schema: Schema, root: Schema) -> str:
-    return re.sub(r"'([^']*)'", r"`\1`", words(resolved(schema, root)))
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if field.default_factory_takes_validated_data:
-        return "depends"
-    value: Any = field.get_default(call_default_factory=True)
-    shown = value if isinstance(value, str) and value else json.dumps(value)
-    return f"`{shown}`"
-
-
-def _exempt() -> str:
-    return "".join(f"| `{name}` | {why} |\n" for name, why in EXEMPT.items())
+        yield f"#### options of {task}\n\n{table(section)}"

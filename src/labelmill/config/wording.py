@@ -44,6 +44,8 @@ def _kind(schema: Schema) -> list[str]:
         return [repr(schema["const"])]
     if "enum" in schema:
         return [repr(value) for value in schema["enum"]]
+    if schema.get("$ref", "").endswith("/JsonValue"):
+        return ["any value"]
     return [_typed(schema)]
 
 

@@ -15,43 +15,12 @@ from transformers import TrainingArguments
 
 from labelmill.config.nearness import nearest
 from labelmill.config.training import TrainingSection
+from labelmill.config.training_arguments import DEFAULTS, HUB, RESERVED
 from labelmill.errors import ConfigError
 from labelmill.learning import Objective
 from labelmill.training.measuring import LOSS, METRICS, main_metric
 
 _RATE, _LORA_RATE = 5e-5, 2e-4
-_OURS = {
-    "output_dir": "set output.path",
-    "resume_from_checkpoint": "running the same command again goes on from the last checkpoint",
-    "average_tokens_across_devices": "losses are always averaged over all workers",
-    "label_names": "the task says them",
-    "remove_unused_columns": "there are none",
-    "length_column_name": "the lengths of examples are known",
-    "greater_is_better": "every metric is best when highest, but `loss`",
-    "data_seed": "set training.seed",
-    "use_cpu": "set resources.gpus_per_worker to 0",
-    "disable_tqdm": "labelmill shows the progress",
-    "include_for_metrics": "the objective has its metrics",
-    "save_only_model": "a checkpoint must be whole to go on from it",
-    "ignore_data_skip": "the place in the data is always found again",
-    "dataloader_drop_last": "steps are always whole",
-    "do_train": "it is what the command does",
-    "do_eval": "set data.validation or data.validation_fraction",
-    "do_predict": "use labelmill label",
-    "push_to_hub": "the result is a directory; upload it with 'hf upload'",
-}
-_DEFAULTS: Mapping[str, Any] = {
-    "eval_strategy": "epoch",
-    "save_strategy": "epoch",
-    "logging_steps": 10,
-    "warmup_steps": 0.06,  # below 1: a share of all steps
-    "weight_decay": 0.01,
-    "per_device_eval_batch_size": 32,
-    "report_to": ["tensorboard"],
-    "save_total_limit": 2,
-    "train_sampling_strategy": "group_by_length",
-    "ddp_find_unused_parameters": False,
-}
 _SAMPLING = ("group_by_length", "random", "sequential")
 
 
@@ -63,7 +32,7 @@ def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[
     others = section.others
     for name, value in others.items():
         _check(name, value)
-    chosen = {**_DEFAULTS, **others}
+    chosen: dict[str, Any] = {**DEFAULTS, **others}
     if not measured:
         chosen |= {"eval_strategy": "no"}
     _refuse_unequal(section, chosen, measured=measured)
@@ -121,12 +90,12 @@ def _bf16(section: TrainingSection, others: Mapping[str, Any], device: str) -> b
 
 def _check(name: str, value: Any) -> None:
     known = {field.name for field in dataclasses.fields(TrainingArguments) if field.init}
-    if name in _OURS or name.startswith("hub_"):
+    if name in RESERVED or name.startswith(HUB):
         raise ConfigError(
-            f"training.{name}: cannot be set; {_OURS.get(name, _OURS['push_to_hub'])}"
+            f"training.{name}: cannot be set; {RESERVED.get(name, RESERVED['push_to_hub'])}"
         )
     if name not in known:
-        ours = {*known, *TrainingSection.model_fields} - _OURS.keys()
+        ours = {*known, *TrainingSection.model_fields} - RESERVED.keys()
         near = nearest(name, sorted(ours))
         advice = f"did you mean {near[0]!r}?" if near else "see transformers' TrainingArguments"
         raise ConfigError(f"training.{name}: no such setting; {advice}")

@@ -4,32 +4,16 @@ It is written once the data have been read, and never changed.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
-from labelmill.config.fingerprint import differences, fingerprint
+from labelmill.config.fingerprint import TRAINING_EXEMPT, differences, fingerprint, leaves
 from labelmill.config.train_job import TrainJob
 from labelmill.errors import FingerprintChanged
-
-# Setting or section, and why it is not in the fingerprint itself.
-EXEMPT = {
-    "model.path": "the bytes of the model count, wherever they lie",
-    "model.revision": "the bytes of the model count",
-    "data.train": "the names, sizes and versions of the files count",
-    "data.validation": "the same",
-    "data.on_bad_row": "stops a job, changes no row",
-    "data.max_rejected": "stops a job, changes no row",
-    "output.path": "the directory itself is the result",
-    "resources": "the number of workers counts, not what they have",
-    "training.logging_steps": "what is told, not what is learned",
-    "training.report_to": "the same",
-    "training.dataloader_num_workers": "rows come in the same order however many read them",
-    "training.save_total_limit": "which checkpoints are kept, not what is in them",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +61,7 @@ class TrainManifest:
 
 def settings(job: TrainJob, *, digests: Mapping[str, str], workers: int) -> dict[str, JsonValue]:
     """Every setting that can change the result, by dotted name."""
-    found = dict(_leaves(job.dump(), ""))
+    found = dict(leaves(job.dump(), TRAINING_EXEMPT))
     return found | dict(digests) | {"resources.workers": workers}
 
 
@@ -92,14 +76,3 @@ def refuse_other(
         f"{place!r} holds a training with other settings, expected the same; use a new "
         "output.path, or remove it and its '.training' directory:\n  " + "\n  ".join(lines)
     )
-
-
-def _leaves(told: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
-    for key, value in told.items():
-        name = prefix + key
-        if name in EXEMPT:
-            continue
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{name}.")
-        else:
-            yield name, value

@@ -1,0 +1,71 @@
+"""A training job whose keys are misspelt is told what was meant."""
+
+import json
+
+import pytest
+
+from labelmill.config.loading import load_as
+from labelmill.config.train_job import TrainJob
+from labelmill.config.training import TrainingSection
+from labelmill.errors import ConfigError
+from tests.support.options import task_options
+
+MINIMAL = {
+    "task": "text-classification",
+    "model": {"path": "m"},
+    "data": {"train": "rows/"},
+    "output": {"path": "result"},
+}
+
+
+def _loaded(tmp_path, **changes):
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(MINIMAL | changes), encoding="utf-8")
+    return load_as(TrainJob, str(path), options_class=task_options().__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"data": {"train": "rows/", "validaton": "x"}},
+            "data.validaton: no such setting; did you mean 'validation'?",
+        ),
+        (
+            {"resources": {"worker": 2}},
+            "resources.worker: no such setting; did you mean 'workers'?",
+        ),
+        (
+            {"training": {"lora": {"aplha": 2}}},
+            "training.lora.aplha: no such setting; did you mean 'alpha'?",
+        ),
+        (
+            {"model": {"path": "m", "revison": "v1"}},
+            "model.revison: no such setting; did you mean 'revision'?",
+        ),
+        ({"trainig": {}}, "trainig: no such setting; did you mean 'training'?"),
+    ],
+)
+def test_misspelt_setting_is_named_with_what_was_meant(tmp_path, changes, said):
+    with pytest.raises(ConfigError) as caught:
+        _loaded(tmp_path, **changes)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("learning_rte", "learning_rate"),
+        ("num_train_epoch", "num_train_epochs"),
+        ("gradient_checkpoint", "gradient_checkpointing"),
+        ("lr_schedule_type", "lr_scheduler_type"),
+        ("eval_step", "eval_steps"),
+    ],
+)
+def test_misspelt_training_argument_is_named_with_what_was_meant(name, meant):
+    """Ours and those of TrainingArguments alike; none that cannot be set is proposed."""
+    from labelmill.training.arguments import arguments
+
+    section = TrainingSection.model_validate({name: 1})
+    with pytest.raises(ConfigError, match=f"training.{name}: no such setting; .*'{meant}'"):
+        arguments(section, measured=True, device="cpu")
