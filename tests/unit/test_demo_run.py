@@ -1,9 +1,8 @@
 """The demo as a whole, with a job that is only played and a model that is only noted."""
 
 import io
-import json
 import re
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,64 +13,97 @@ from rich.console import Console
 
 from labelmill import demo
 from labelmill.config.job import LabelJob
-from labelmill.config.loading import load_job
-from labelmill.demo import corpus, showing
-from labelmill.demo.training import Trained
+from labelmill.config.loading import load_as, load_job
+from labelmill.config.train_job import TrainJob
+from labelmill.demo import Commands, corpus, showing
 from labelmill.errors import ConfigError
 from tests.support.options import task_options
 
-REPORT = Trained(
-    lessons=900,
-    held_out=100,
-    chapters=12,
-    accuracy=0.5,
-    baseline=0.125,
-    seconds=9.0,
-    cpu_seconds=18.0,
-    precision="float32",
-)
 REJECTS = [("jsonl/docstrings-6.jsonl", 99, "text is null", None)]
 
 
-def test_run_writes_a_job_that_reads_the_corpus_and_shows_its_output(demo_place):
+def test_run_trains_labels_and_evaluates_in_this_order(demo_place):
     place, console, written = demo_place
-    assert demo.run(str(place), 200, _play, _rejects, console) == 0
+    called: list[str] = []
+    assert demo.run(str(place), 200, _commands(called), _rejects, console) == 0
+    assert called == ["train.yaml", "job.yaml", "labelled"]
     text = re.sub(r"\s+", " ", written.getvalue())
     assert "200 docstrings of the installed packages in 7 shards, 6 broken rows among them" in text
-    assert "accuracy 50.0% on 100 docstrings" in text
-    assert "always guessing the commonest chapter gives 12.5%" in text
     assert "1 rows rejected" in text
     assert "verify" in text
+    assert "--gold chapter" in text
 
 
-def test_run_again_keeps_corpus_and_model(demo_place):
+def test_run_whose_training_stops_does_not_label(demo_place):
     place, console, _ = demo_place
-    demo.run(str(place), 200, _stop, _rejects, console)
+    called: list[str] = []
+    commands = replace(_commands(called), train=_stop)
+    assert demo.run(str(place), 200, commands, _rejects, console) == 3
+    assert called == []
+
+
+def test_training_learns_lessons_and_measures_by_modules_that_are_not_among_them(demo_place):
+    place, console, _ = demo_place
+    demo.run(str(place), 200, replace(_commands([]), label=_stop), _rejects, console)
+    job = load_as(TrainJob, str(place / "train.yaml"), options_class=task_options().__getitem__)
+    [learned] = job.data.train
+    [kept] = job.data.validation
+    tables = [pq.read_table(path) for path in (learned, kept)]
+    modules = [set(table["module"].to_pylist()) for table in tables]
+    assert modules[0].isdisjoint(modules[1])
+    assert {"text", "chapter"} <= set(tables[0].column_names)
+    known = pq.read_table(place / "corpus" / corpus.KNOWN)
+    assert known["text"].to_pylist() == tables[1]["text"].to_pylist()
+    assert known["chapter"].null_count == 0
+
+
+def test_run_again_keeps_corpus_and_lessons(demo_place):
+    place, console, _ = demo_place
+    commands = replace(_commands([]), label=_stop)
+    demo.run(str(place), 200, commands, _rejects, console)
     before = _files(place)
-    assert demo.run(str(place), 200, _stop, _rejects, console) == 3
-    assert _files(place) == before
+    assert demo.run(str(place), 200, commands, _rejects, console) == 3
+    after = _files(place)
+    jobs = {place / "train.yaml", place / "job.yaml"}
+    assert {path: seen for path, seen in after.items() if path not in jobs} == {
+        path: seen for path, seen in before.items() if path not in jobs
+    }
 
 
 def test_run_with_another_number_of_rows_is_refused(demo_place):
     place, console, _ = demo_place
-    demo.run(str(place), 200, _stop, _rejects, console)
+    commands = replace(_commands([]), label=_stop)
+    demo.run(str(place), 200, commands, _rejects, console)
     with pytest.raises(ConfigError, match="holds a demo of 200 rows, not 300"):
-        demo.run(str(place), 300, _stop, _rejects, console)
+        demo.run(str(place), 300, commands, _rejects, console)
 
 
 def test_run_with_too_few_rows_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="at least 200 rows"):
-        demo.run(str(tmp_path / "d"), 50, _stop, _rejects, Console())
+        demo.run(str(tmp_path / "d"), 50, _commands([]), _rejects, Console())
     assert not (tmp_path / "d").exists()
 
 
 @pytest.fixture
 def demo_place(tmp_path):
     place = tmp_path / "it's a demo"
-    (place / "model").mkdir(parents=True)
-    (place / "model" / "training.json").write_text(json.dumps(asdict(REPORT)), "utf-8")
+    place.mkdir()
     written = io.StringIO()
     return place, Console(file=written, width=120), written
+
+
+def _commands(called: list[str]) -> Commands:
+    """Commands that note how they were called; `label` is played."""
+
+    def noted(path: str) -> int:
+        called.append(Path(path).name)
+        return 0
+
+    def label(path: str) -> int:
+        noted(path)
+        return _play(path)
+
+    return Commands(train=noted, label=label, evaluate=noted)
 
 
 def _play(path: str) -> int:

@@ -46,7 +46,12 @@ def test_commands_are_those_of_labelmill_and_a_query_that_works(tmp_path):
     place = tmp_path / "a place's name"
     _part(place / "labelled")
     *ours, query = showing.commands(place)
-    assert [shlex.split(line)[1] for line in ours] == ["status", "verify", "label"]
+    assert [shlex.split(line)[1] for line in ours] == [
+        "status",
+        "verify",
+        "label",
+        "evaluate",
+    ]
     assert {Path(shlex.split(line)[0]).name for line in ours} == {"labelmill"}
     done = subprocess.run(shlex.split(query), capture_output=True, text=True, check=True)
     assert "Data Types" in done.stdout

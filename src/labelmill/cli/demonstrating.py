@@ -1,21 +1,30 @@
-"""`labelmill demo`: the demo with the real label command in the middle."""
+"""`labelmill demo`: the demo with the real commands in it."""
 
 from collections.abc import Iterator
 
 from rich.console import Console
 
 from labelmill import demo as demonstration
-from labelmill.cli import labelling
+from labelmill.cli import evaluating, labelling, training
+from labelmill.demo import Commands
+from labelmill.evaluation.evaluation import Wish
 from labelmill.ledger.status import rejects_of
 
 
 def demo(directory: str, rows: int, *, verbose: bool) -> int:
-    """Run the demo; the exit code of its job."""
+    """Run the demo; the exit code of its commands."""
+
+    def train(job: str) -> int:
+        return training.train(job, (), as_json=False, verbose=verbose)
 
     def label(job: str) -> int:
         return labelling.label(job, (), None, as_json=False, verbose=verbose)
 
-    return demonstration.run(directory, rows, label, _rejects, Console(highlight=False))
+    def evaluate(output: str) -> int:
+        return evaluating.evaluating(Wish(output=output, gold="chapter"), None, as_json=False)
+
+    commands = Commands(train=train, label=label, evaluate=evaluate)
+    return demonstration.run(directory, rows, commands, _rejects, Console(highlight=False))
 
 
 def _rejects(output: str) -> Iterator[tuple[str, int, str, str | None]]:

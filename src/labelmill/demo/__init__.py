@@ -1,69 +1,108 @@
 """The demo: the whole loop on real text that every machine has, offline.
 
 Docstrings of the standard library teach a small classifier the chapters of its reference; the main
-job then labels the docstrings of the installed packages. Every step leaves a directory that is
-whole or absent, so running the demo again goes on where it stopped. It knows no command line: the
-job is started by who calls.
+job then labels the docstrings of the installed packages, and some of the library's own that it did
+not learn, by which the labels are evaluated. Every step leaves a directory that is whole or absent,
+so running the demo again goes on where it stopped. It knows no command line: the three commands are
+handed in.
 """
 
 import json
 import string
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from labelmill.demo import corpus, library, packages, showing, training
+from labelmill.demo import corpus, lessons, library, packages, showing
 from labelmill.demo.showing import Rejected
 from labelmill.errors import ConfigError
 
 FEWEST_ROWS = 200  # below that the broken lines are more than the job accepts
 
-Label = Callable[[str], int]  # job file -> exit code
 Rejects = Callable[[str], Iterable[Rejected]]  # output directory -> its rejects
 
 
-def run(directory: str, rows: int, label: Label, rejects: Rejects, console: Console) -> int:
-    """Train, write the corpus, label it, show what came out; the exit code of `label`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commands:
+    """The three commands that the demo shows; each gives an exit code."""
+
+    train: Callable[[str], int]  # job file
+    label: Callable[[str], int]  # job file
+    evaluate: Callable[[str], int]  # output directory
+
+
+def run(directory: str, rows: int, commands: Commands, rejects: Rejects, console: Console) -> int:
+    """Train, write the corpus, label it, evaluate it, show what came out; the exit code.
 
     Raises ConfigError where the extra is not installed, or the directory holds another size of
     demo.
     """
     place = Path(directory).absolute()
-    _prepare_corpus(place, rows, console)
-    _prepare_model(place, console)
-    job = write_job(place)
-    console.print(f"[bold]Job[/bold]   {job}\n", soft_wrap=True)
-    code = label(str(job))
+    encoder = lessons.encoder()
+    _prepare(place, rows, console)
+    training, job = write_training(place, encoder), write_job(place)
+    _step(console, "train", training)
+    code = commands.train(str(training))
+    if code == 0:
+        _step(console, "label", job)
+        code = commands.label(str(job))
     if code in {0, 4}:
-        showing.labelled(console, place / "labelled", rejects(str(place / "labelled")))
+        output = place / "labelled"
+        showing.labelled(console, output, rejects(str(output)))
+        _step(console, "evaluate", output, "--gold chapter")
+        code = commands.evaluate(str(output)) or code
         showing.places(console, place)
     return code
 
 
+def write_training(directory: Path, encoder: Path) -> Path:
+    """Write `train.yaml` for the demo in the absolute `directory`; the same file every time."""
+    taught = directory / "lessons"
+    values = {
+        "encoder": encoder,
+        "learned": taught / lessons.LEARNED,
+        "held_out": taught / lessons.HELD_OUT,
+        "model": directory / "model",
+    }
+    return _written(directory / "train.yaml", values)
+
+
 def write_job(directory: Path) -> Path:
     """Write `job.yaml` for the demo in the absolute `directory`; the same file every time."""
-    template = resources.files(__package__).joinpath("job.yaml").read_text("ascii")
-    values = {name: json.dumps(str(directory / name)) for name in ("model", "corpus")}
-    values["output"] = json.dumps(str(directory / "labelled"))
-    values["max_length"] = str(training.MAX_LENGTH)
-    path = directory / "job.yaml"
-    path.write_text(string.Template(template).substitute(values, job=path), "utf-8")
+    values = {name: directory / name for name in ("model", "corpus")}
+    return _written(directory / "job.yaml", {**values, "output": directory / "labelled"})
+
+
+def _written(path: Path, values: dict[str, Path]) -> Path:
+    template = resources.files(__package__).joinpath(path.name).read_text("ascii")
+    quoted = {name: json.dumps(str(value)) for name, value in values.items()}
+    quoted["max_length"] = str(lessons.MAX_LENGTH)
+    path.write_text(string.Template(template).substitute(quoted, job=path), "utf-8")
     return path
 
 
-def _prepare_corpus(place: Path, rows: int, console: Console) -> None:
+def _prepare(place: Path, rows: int, console: Console) -> None:
     _claim(place, rows)
-    if not (place / "corpus").exists():
-        with console.status("reading the docstrings of the installed packages"):
-            corpus.write(place / "corpus", packages.rows(rows))
+    if not (place / "corpus").exists() or not (place / "lessons").exists():
+        with console.status("reading the docstrings of this machine"):
+            learned, kept = lessons.held_out(library.lessons())
+            if not (place / "lessons").exists():
+                lessons.write(place / "lessons", learned, kept)
+            if not (place / "corpus").exists():
+                corpus.write(place / "corpus", packages.rows(rows), kept)
     console.print(
         f"[bold]Corpus[/bold] {rows:,} docstrings of the installed packages in "
-        f"{len(corpus.SHARDS)} shards, {corpus.BROKEN} broken rows among them",
+        f"{len(corpus.SHARDS)} shards, {corpus.BROKEN} broken rows among them, and one more shard "
+        "of the standard library's",
         soft_wrap=True,
     )
+
+
+def _step(console: Console, command: str, path: Path, rest: str = "") -> None:
+    console.print(f"\n[bold]labelmill {command}[/bold] {path} {rest}", soft_wrap=True)
 
 
 def _claim(place: Path, rows: int) -> None:
@@ -80,26 +119,3 @@ def _claim(place: Path, rows: int) -> None:
             f"{str(place)!r} holds a demo of {before} rows, not {rows}; "
             f"give another --dir, or --rows {before}"
         )
-
-
-def _prepare_model(place: Path, console: Console) -> None:
-    report = training.report(place / "model")
-    if report is None:
-        with _progress(console) as progress:
-            line = progress.add_task("training", total=None)
-            report = training.train(
-                place / "model",
-                library.lessons(),
-                lambda done, of: progress.update(line, completed=done, total=of),
-            )
-    showing.trained(console, report)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=console, transient=True)

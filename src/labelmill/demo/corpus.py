@@ -15,20 +15,12 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelmill.demo import lessons
 from labelmill.demo.docstrings import Docstring
+from labelmill.demo.library import SCHEMA, Lesson
 
 _T = TypeVar("_T")
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("module", pa.string()),
-        ("qualname", pa.string()),
-        ("file", pa.string()),
-        ("line", pa.int64()),
-        ("text", pa.string()),
-    ]
-)
 SHARDS = (
     "parquet/docstrings-0.parquet",
     "parquet/docstrings-1.parquet",
@@ -46,11 +38,16 @@ BROKEN_LINES = {
     SHARDS[6]: (b'{"id": "broken:null", "text": null}', b"a line that is no JSON at all"),
 }
 BROKEN_TEXTS = {SHARDS[1]: (None,)}
+# Docstrings whose chapter is known and was not learned: by them the labels are evaluated.
+KNOWN = "parquet/held-out.parquet"
 BROKEN = sum(map(len, [*BROKEN_LINES.values(), *BROKEN_TEXTS.values()]))
 
 
-def write(directory: Path, docstrings: Sequence[Docstring]) -> None:
-    """Write the docstrings, spread evenly over the shards, and the broken rows; a new directory."""
+def write(directory: Path, docstrings: Sequence[Docstring], known: Sequence[Lesson]) -> None:
+    """Write the docstrings, spread evenly over the shards, and the broken rows; a new directory.
+
+    The `known` are a shard of their own, with one more column, their chapter.
+    """
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".corpus-") as scratch:
         finished = Path(scratch) / "corpus"
@@ -61,6 +58,7 @@ def write(directory: Path, docstrings: Sequence[Docstring]) -> None:
             path.write_bytes(
                 _parquet(shard, rows) if path.suffix == ".parquet" else _jsonl(shard, rows)
             )
+        pq.write_table(lessons.table(known), finished / KNOWN)
         finished.rename(directory)
 
 

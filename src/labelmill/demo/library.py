@@ -13,11 +13,25 @@ from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+import pyarrow as pa
+
 from labelmill.demo import chapters, docstrings
 from labelmill.demo.docstrings import Docstring
 
 # Other packages lie inside the library's folder; tests document other things than their chapter.
 _SKIPPED = frozenset({"site-packages", "dist-packages", "test", "tests", "__pycache__"})
+
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("module", pa.string()),
+        ("qualname", pa.string()),
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("text", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,27 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from labelmill.demo.training import Trained
-
 Rejected = tuple[str, int, str, str | None]  # shard, position in it, reason, text
 
 _INTERNAL = "_labelmill"
 _TEXT = 56  # characters of an example
-
-
-def trained(console: Console, report: Trained) -> None:
-    """How good the classifier is, next to what guessing would give."""
-    console.print(
-        f"[bold]Model[/bold]  {report.chapters} chapters learned from {report.lessons:,} "
-        f"docstrings of the standard library in {report.seconds:.0f} s "
-        f"({report.cpu_seconds:.0f} s of CPU, {report.precision})",
-        soft_wrap=True,
-    )
-    console.print(
-        f"       accuracy {report.accuracy:.1%} on {report.held_out:,} docstrings of modules it "
-        f"never saw; always guessing the commonest chapter gives {report.baseline:.1%}",
-        soft_wrap=True,
-    )
 
 
 def labelled(console: Console, output: Path, rejects: Iterable[Rejected]) -> None:
@@ -49,7 +32,10 @@ def places(console: Console, directory: Path) -> None:
     """Where everything lies, and what to try next."""
     output = directory / "labelled"
     console.print(f"[bold]corpus[/bold]   {escape(str(directory / 'corpus'))}")
-    console.print(f"[bold]model[/bold]    {escape(str(directory / 'model'))}")
+    console.print(
+        f"[bold]model[/bold]    {escape(str(directory / 'model'))}  (a card and a page about it "
+        "lie there)"
+    )
     console.print(f"[bold]job[/bold]      {escape(str(directory / 'job.yaml'))}")
     console.print(
         f"[bold]labelled[/bold] {escape(str(output))}  (receipts and rejects in {_INTERNAL}/)"
@@ -69,6 +55,7 @@ def commands(directory: Path) -> tuple[str, ...]:
         f"{labelmill} status {output}",
         f"{labelmill} verify {output} --source",
         f"{labelmill} label {job}",
+        f"{labelmill} evaluate {output} --gold chapter --by module",
         f"{_program('python')} -c {shlex.quote(f'import duckdb; print(duckdb.sql({query!r}))')}",
     )
 
