@@ -63,7 +63,11 @@ def test_pieces_without_a_sample_of_their_own_are_refused():
     ],
 )
 def test_what_the_config_says_of_samples(config, stride, shortest, maskable):
-    assert sound_facts(config) == SoundFacts(stride=stride, shortest=shortest, maskable=maskable)
+    """Spans of ten frames are masked in training: one frame, and nine more of a stride each."""
+    span = shortest + 9 * stride
+    assert sound_facts(config) == SoundFacts(
+        stride=stride, shortest=shortest, maskable=maskable, span=span
+    )
 
 
 @pytest.mark.parametrize(
