@@ -47,13 +47,18 @@ def page(told: Told) -> str:
 
 
 def command(told: Told) -> str:
-    """How to label with the result: a job file, and what runs it."""
+    """How to label with the result: a job file, and what runs it.
+
+    With the options that it was trained with, for a row is to be read as it was learned.
+    """
     columns = f"\n  columns: {json.dumps(told['columns'])}" if told["columns"] else ""
+    options = f"options: {json.dumps(told['options'])}\n" if told["options"] else ""
     return (
         "cat > label.yaml <<'END'\n"
         f"task: {told['task']}\n"
         f"model: {{path: {json.dumps(told['path'])}}}\n"
         f"source:\n  path: corpus/  # what is to be labelled{columns}\n"
+        f"{options}"
         "output: {path: labelled/}\n"
         "END\n"
         "labelmill label label.yaml"

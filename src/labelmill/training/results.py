@@ -42,6 +42,7 @@ def results(
         "transformers": transformers.__version__,
         "torch": torch.__version__,
         "columns": {name: column for name, column in job.data.columns.items() if name in fields},
+        "options": job.options.model_dump(mode="json", exclude_defaults=True),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "workers": group.workers,
         "device": group.device,
