@@ -63,8 +63,8 @@ def test_pieces_without_a_sample_of_their_own_are_refused():
     ],
 )
 def test_what_the_config_says_of_samples(config, stride, shortest, maskable):
-    """Spans of ten frames are masked in training: one frame, and nine more of a stride each."""
-    span = shortest + 9 * stride
+    """Spans of ten frames are masked in training: 400 samples, and nine more of a stride each."""
+    span = 400 + 9 * stride
     assert sound_facts(config) == SoundFacts(
         stride=stride, shortest=shortest, maskable=maskable, span=span
     )
