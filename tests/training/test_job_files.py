@@ -13,6 +13,7 @@ import yaml
 from labelmill.config.loading import load_as
 from labelmill.config.train_job import TrainJob
 from labelmill.ops import plugins
+from labelmill.reports import training_card
 from labelmill.tasks import is_trainable
 from labelmill.training import finetune
 from labelmill.training.loop import train
@@ -137,23 +138,14 @@ def test_job_file_trains_and_its_result_labels(tmp_path: Path, task: str) -> Non
     assert losses_of(desk)
     last = desk.resume()
     assert last is not None
-    finetune._exported(plan, ready, Kept(best=last, last=last), lambda _: {})
+    told = finetune._exported(plan, ready, Kept(best=last, last=last), lambda _: {})
 
-    _, rows, options = CASES[task]
-    fields = {name: job.data.columns[name] for name in job.data.columns}
-    wanted = {field.name for field in inline.fields_of(task)} & set(fields)
-    labelled = inline.job_of(
-        tmp_path,
-        {
-            "task": task,
-            "model": {"path": str(plan.place), "precision": "float32"},
-            "source": {
-                "path": str(tmp_path / "rows.parquet"),
-                "columns": {name: fields[name] for name in wanted},
-            },
-            "options": dict(options),
-            "output": {"path": str(tmp_path / "out"), "prefix": "our_", "max_rejected": 1.0},
-        },
-    )
-    status = inline.label(labelled)
+    # By the job file that the card proposes.
+    written = training_card.command(told).split("END'\n")[1].split("\nEND")[0]
+    settings = yaml.safe_load(written)
+    settings["model"]["precision"] = "float32"
+    settings["source"]["path"] = str(tmp_path / "rows.parquet")
+    settings["output"] = {"path": str(tmp_path / "out"), "prefix": "our_", "max_rejected": 1.0}
+    status = inline.label(inline.job_of(tmp_path, settings))
+    rows = CASES[task][1]
     assert (status.complete, status.rows_labelled) == (True, len(next(iter(rows.values()))))
