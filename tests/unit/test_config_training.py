@@ -1,6 +1,8 @@
 """A training job whose keys are misspelt is told what was meant."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,12 @@ def test_misspelt_training_argument_is_named_with_what_was_meant(name, meant):
     section = TrainingSection.model_validate({name: 1})
     with pytest.raises(ConfigError, match=f"training.{name}: no such setting; .*'{meant}'"):
         arguments(section, measured=True, device="cpu")
+
+
+def test_job_on_the_page_for_users_loads(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "job.yaml"
+    path.write_text(block, encoding="utf-8")
+    job = load_as(TrainJob, str(path), options_class=task_options().__getitem__)
+    assert job.data.columns == {"text": "body", "label": "stars"}
