@@ -1,4 +1,4 @@
-"""Columns of labels, by hand: what they are taken for, and what a classifier learns of each cell."""
+"""Columns of labels, by hand: what they are taken for, and what is learned of each cell."""
 
 from dataclasses import replace
 
