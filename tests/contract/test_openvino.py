@@ -288,6 +288,8 @@ def test_auto_leaves_to_pytorch_what_it_was_not_tried_with():
     assert engines.choose("auto", "float32", "cuda", use) == ("pytorch", "float32")
     assert engines.choose("auto", "float32", "cpu", other) == ("pytorch", "float32")
     assert engines.choose("pytorch", "float32", "cpu", use) == ("pytorch", "float32")
+    own = Use(model_type="bert", readout=Logits(), own_code=True)
+    assert engines.choose("auto", "float32", "cpu", own) == ("pytorch", "float32")
 
 
 def test_not_installed_auto_is_pytorch_and_its_name_says_how(tmp_path, monkeypatch):

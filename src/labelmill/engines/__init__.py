@@ -23,6 +23,7 @@ class Use:
 
     model_type: str  # as ModelFacts has it
     readout: Readout
+    own_code: bool = False  # the checkpoint brings Python code of its own, which nobody has tried
 
 
 class Engine(Protocol):

@@ -71,7 +71,9 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     else:
         reading = next_reading(job, task.fields, standing, listing.shards)
     wanted = standing_choice(standing.settings if standing else None, job)
-    resolved = resolve(*wanted, Use(model_type=facts.model_type, readout=readout))
+    own_code = job.model.trust_remote_code
+    use = Use(model_type=facts.model_type, readout=readout, own_code=own_code)
+    resolved = resolve(*wanted, use)
     return Plan(
         job=job,
         listing=listing,

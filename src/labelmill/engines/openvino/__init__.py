@@ -53,7 +53,7 @@ def best_precision(device: str) -> str:
 def suits(use: Use, *, precision: str, device: str) -> bool:
     """See EngineModule: where it is installed, for what it was tried with."""
     read = isinstance(use.readout, Logits | TokenLogits | Embedding)
-    known = read and use.model_type in _MODEL_TYPES
+    known = read and use.model_type in _MODEL_TYPES and not use.own_code
     able = device == "cpu" and precision in ("auto", *_PRECISIONS)
     return known and able and runtime.installed()
 
