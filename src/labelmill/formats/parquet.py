@@ -10,12 +10,10 @@ file and passes through. Pages written with checksums are verified. In pages wit
 byte is found only where it upsets the decoder or leaves a string that is not UTF-8.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labelmill.errors import InputError
@@ -24,9 +22,8 @@ from labelmill.ops import schemas
 from labelmill.ops.arrow_types import has_codes
 from labelmill.ops.cutting import Cut, Cutter
 from labelmill.ops.row_sizes import row_sizes
-from labelmill.ops.table_fields import table_field
-from labelmill.ops.text_fields import kept_column
-from labelmill.splits import Break, Rows, Shard, Split
+from labelmill.ops.table_rows import roots, table_rows
+from labelmill.splits import Break, Shard, Split
 from labelmill.storage import open_file
 
 SUFFIXES = (".parquet", ".parq", ".pq")
@@ -99,7 +96,7 @@ def read(shard: Shard, request: ReadRequest) -> Iterator[SplitRows]:
     """
     with open_file(shard.url) as file:
         try:
-            columns = _Columns(file, _roots(request))
+            columns = _Columns(file, roots(request))
         except _REFUSED as error:
             yield _unreadable(shard, request, error)
             return
@@ -116,14 +113,14 @@ class _Refusal(Exception):  # noqa: N818 - the decoder's, never leaves this modu
 class _Columns:
     """The needed columns of one open shard, decoded front to back."""
 
-    def __init__(self, file: BinaryIO, roots: frozenset[str]) -> None:
+    def __init__(self, file: BinaryIO, wanted: frozenset[str]) -> None:
         footer = pq.ParquetFile(file)
-        names = [name for name in footer.schema_arrow.names if name in roots]
-        self.schema = pa.schema([field for field in footer.schema_arrow if field.name in roots])
+        names = [name for name in footer.schema_arrow.names if name in wanted]
+        self.schema = pa.schema([field for field in footer.schema_arrow if field.name in wanted])
         self._names = sorted(set(names), key=names.index)
         self._coded = [field.name for field in self.schema if has_codes(field.type)]
         self._metadata = footer.metadata
-        buffers = max(_leaves(footer, roots), 1)
+        buffers = max(_leaves(footer, wanted), 1)
         self._parquet = pq.ParquetFile(
             file,
             metadata=footer.metadata,
@@ -182,56 +179,18 @@ def _wants(cutter: Cutter, stop: int) -> bool:
     return cutter.wanted is not None and cutter.wanted < stop
 
 
-def _roots(request: ReadRequest) -> frozenset[str]:
-    """Columns that may be needed: of a path with dots, every beginning."""
-    paths = (path.split(".") for path in request.fields.values())
-    begun = {".".join(parts[:size]) for parts in paths for size in range(1, len(parts) + 1)}
-    return frozenset(begun | set(request.kept.names))
-
-
-def _leaves(footer: pq.ParquetFile, roots: frozenset[str]) -> int:
+def _leaves(footer: pq.ParquetFile, wanted: frozenset[str]) -> int:
     """How many column chunks of each row group will be read, one beside the other."""
     paths = [footer.schema.column(leaf).path for leaf in range(footer.metadata.num_columns)]
-    starts = tuple(f"{root}." for root in roots)
+    starts = tuple(f"{root}." for root in wanted)
     return sum(f"{path}.".startswith(starts) for path in paths)
 
 
 def _split_rows(cut: Cut, shard: Shard, request: ReadRequest) -> SplitRows:
-    table, split = cut.table, cut.split
-    fields = {
-        name: table_field(
-            table,
-            name,
-            path,
-            request.kinds.get(name, "text"),
-            required=name not in request.optional,
-        )
-        for name, path in request.fields.items()
-    }
-    kept = {
-        name: kept_column(table[name], name)
-        for name in request.kept.names
-        if name in table.column_names
-    }
-    for name, checked in kept.items():
-        place = table.column_names.index(name)
-        table = table.set_column(place, name, checked.values)
-    cast = schemas.cast(table, request.kept, source=f"shard {shard.path!r}")
-    verdicts = [*fields.values(), *kept.values()]
-    rows = Rows(
-        position=pa.chunked_array([np.arange(split.start, split.stop)], pa.int64()),
-        error=_first([each.error for each in verdicts], len(table)),
-        fields={name: checked.values for name, checked in fields.items()},
-        kept={name: cast[name] for name in request.kept.names},
-        text=_first([each.text for each in verdicts], len(table)),
-    )
+    split = cut.split
+    places = range(split.start, split.stop)
+    rows = table_rows(cut.table, places, request, source=f"shard {shard.path!r}")
     return SplitRows(split=split, rows=rows, breaks=cut.breaks)
-
-
-def _first(columns: Sequence[pa.ChunkedArray], rows: int) -> pa.ChunkedArray:
-    """In each row the first value that is not null; string."""
-    nothing = pa.chunked_array([pa.nulls(rows, pa.string())])
-    return pc.coalesce(*columns, nothing)
 
 
 def _unreadable(shard: Shard, request: ReadRequest, error: Exception) -> SplitRows:
