@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from labelmill.config.section import Section
 from labelmill.config.source import listed
-from labelmill.config.values import Share, Text, Texts
+from labelmill.config.values import Share, SourceFormat, Text, Texts
 
 Paths = Annotated[Texts, BeforeValidator(listed, json_schema_input_type=Text | Texts)]
 
@@ -30,17 +30,7 @@ class DataSection(Section):
         "chosen by what is in them and by `training.seed`, so that equal rows stay together; "
         "0: none.",
     )
-    format: Literal[
-        "auto",
-        "parquet",
-        "jsonl",
-        "csv",
-        "tsv",
-        "arrow",
-        "webdataset",
-        "imagefolder",
-        "audiofolder",
-    ] = Field(
+    format: SourceFormat = Field(
         default="auto",
         description="Format of the files; `auto` goes by the suffix and checks the content. "
         "`imagefolder` and `audiofolder` have to be named; the folder is then the label.",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from labelmill.config.section import Section
-from labelmill.config.values import Auto, Count, Size, Text, Texts
+from labelmill.config.values import Auto, Count, Size, SourceFormat, Text, Texts
 
 BadRow = Literal["reject", "null", "fail"]
 
@@ -40,17 +40,7 @@ class SourceSection(Section):
         description="File, directory, glob, or a list of them; local or behind a URL. "
         "A relative path starts at the current directory."
     )
-    format: Literal[
-        "auto",
-        "parquet",
-        "jsonl",
-        "csv",
-        "tsv",
-        "arrow",
-        "webdataset",
-        "imagefolder",
-        "audiofolder",
-    ] = Field(
+    format: SourceFormat = Field(
         default="auto",
         description="Format of the shards; `auto` goes by the suffix and checks the content. "
         "`imagefolder` and `audiofolder` have to be named.",

@@ -13,6 +13,18 @@ Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+# What is read; the last two have to be named, as a picture's suffix does not tell its use.
+SourceFormat = Literal[
+    "auto",
+    "parquet",
+    "jsonl",
+    "csv",
+    "tsv",
+    "arrow",
+    "webdataset",
+    "imagefolder",
+    "audiofolder",
+]
 
 
 def _whole_size(value: object) -> object:
