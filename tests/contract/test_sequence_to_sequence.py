@@ -13,7 +13,12 @@ from labelmill.ops.writing import counter
 from labelmill.tasks.summarization import Summarization, SummarizationOptions
 from labelmill.tasks.translation import Translation, TranslationOptions
 from tests.support.labelling import columns, known, label
-from tests.support.writing_models import ENCODER_DECODERS, TRANSLATE, tiny_encoder_decoder
+from tests.support.writing_models import (
+    ENCODER_DECODERS,
+    LANGUAGES,
+    TRANSLATE,
+    tiny_encoder_decoder,
+)
 
 SUMMARIZE, TRANSLATION = Summarization(), Translation()
 SUMMARIZERS = ("t5", "bart", "pegasus", "marian")
@@ -32,13 +37,6 @@ TEXTS = [
     "</s> <pad> the end",
     "The cat sat on the mat.",
 ]
-LANGUAGES = {
-    "t5": ("en", "de"),
-    "marian-many": (None, "deu"),
-    "m2m100": ("de", "fr"),
-    "nllb": ("deu_Latn", "fra_Latn"),
-    "mbart": ("de_DE", "fr_XX"),
-}
 Maker = Callable[..., str]
 # Marian's tokenizer asks for a normalizer of punctuation that need not be installed.
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")

@@ -12,7 +12,12 @@ from labelmill.tasks.summarization import Summarization, SummarizationOptions
 from labelmill.tasks.translation import Translation, TranslationOptions
 from tests.support.labelling import columns, known, label
 from tests.support.learning import batch, learned, loss_of, model_of, overfit, sequences
-from tests.support.writing_models import ENCODER_DECODERS, TRANSLATE, tiny_encoder_decoder
+from tests.support.writing_models import (
+    ENCODER_DECODERS,
+    LANGUAGES,
+    TRANSLATE,
+    tiny_encoder_decoder,
+)
 
 SUMMARIZE, TRANSLATION = Summarization(), Translation()
 TEXTS = [
@@ -22,13 +27,6 @@ TEXTS = [
     "caf\u00e9 \u4f60\u597d",
 ]
 ANSWERS = ["the cat", "Nichts.", "a very warm day and nobody", "e\u0301 fox \U0001f600"]
-LANGUAGES = {
-    "t5": ("en", "de"),
-    "marian-many": (None, "deu"),
-    "m2m100": ("de", "fr"),
-    "nllb": ("deu_Latn", "fra_Latn"),
-    "mbart": ("de_DE", "fr_XX"),
-}
 Maker = Callable[..., str]
 # Marian's tokenizer asks for a normalizer of punctuation that need not be installed.
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")

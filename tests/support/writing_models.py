@@ -60,6 +60,14 @@ DECODERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "mistral": ("MistralConfig", {**_SMALL, "num_key_value_heads": 2, "sliding_window": 8}, "bpe"),
 }
 ENCODER_DECODERS = ("t5", "bart", "pegasus", "marian", "marian-many", "m2m100", "nllb", "mbart")
+# Of models with languages: one to translate from, one to translate into.
+LANGUAGES = {
+    "t5": ("en", "de"),
+    "marian-many": (None, "deu"),
+    "m2m100": ("de", "fr"),
+    "nllb": ("deu_Latn", "fra_Latn"),
+    "mbart": ("de_DE", "fr_XX"),
+}
 
 
 def tiny_decoder(directory: Path, architecture: str = "llama", seed: int = 0) -> str:
