@@ -103,7 +103,6 @@ class ModelFacts:
     pad_token_id: int  # 0 where the model takes no tokens
     positions: int | None = None  # tokens beyond which the model breaks; None: no such end
     hidden_size: int | None = None  # numbers in a hidden state; None where the config has no such
-    encoder_decoder: bool = False  # it has a decoder that reads what an encoder wrote
     sentence: SentenceFacts | None = None  # None: it has no sentence-transformers files
     sound: SoundFacts | None = None  # None: it hears no samples
     writing: WritingFacts | None = None  # None: it generates no text

@@ -78,7 +78,6 @@ def facts(checkpoint: Checkpoint, kind: str = TOKENIZER) -> ModelFacts:
         else _pad_token_id(config, tokenizer, checkpoint.source, writes=writing is not None),
         positions=None if _reaches_on(config) else limit,
         hidden_size=_hidden_size(config),
-        encoder_decoder=bool(getattr(config, "is_encoder_decoder", False)),
         sentence=sentence_facts(checkpoint),
         writing=writing,
         sound=sound_facts(config),
