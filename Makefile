@@ -39,8 +39,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/labelmill demo
 
+# Whole modules go to two processes; one thread each, or they would wait for each other's.
 test: $(READY)
-	$(BIN)/pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY)
 	$(BIN)/pytest -q -m faults
