@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from labelmill.batch import Array, Encoded
 from labelmill.errors import ModelError
-from labelmill.ops import images
+from labelmill.ops import images, shades
 
 _PATCH = 3 * 16 * 16  # numbers in a patch
 _PIXELS = "pixel_values"
@@ -28,11 +28,12 @@ def encoded(column: pa.ChunkedArray, processor: Processor, max_pixels: int) -> E
     unequal shapes.
     """
     stack = _Stack(len(column))
+    prepare = _Preparation(processor, max_pixels)
     rows: list[int] = []
     errors: dict[int, str] = {}
     for row, cell in enumerate(column):
         try:
-            stack.add(_prepared(memoryview(cell.as_buffer()), processor, max_pixels))
+            stack.add(prepare(memoryview(cell.as_buffer())))
             rows.append(row)
         except images.Unreadable as error:
             errors[row] = str(error)
@@ -44,17 +45,27 @@ def encoded(column: pa.ChunkedArray, processor: Processor, max_pixels: int) -> E
     )
 
 
-def _prepared(data: memoryview, processor: Processor, max_pixels: int) -> dict[str, Array]:
-    """The processor's arrays for one picture, without the axis of the batch."""
-    picture = images.decode(data, max_pixels)
-    _refuse_strip(picture.width, picture.height, processor, max_pixels)
-    try:
-        inputs = processor(images=picture, return_tensors="np")
-    except ValueError as error:
-        raise images.Unreadable(
-            f"the image processor refuses {picture.width} x {picture.height} pixels: {error}"
-        ) from error
-    return {name: _one(np.asarray(values)) for name, values in inputs.items()}
+class _Preparation:
+    """A picture file to the processor's arrays for it, without the axis of the batch."""
+
+    def __init__(self, processor: Processor, max_pixels: int) -> None:
+        self._processor = processor
+        self._max_pixels = max_pixels
+        self._process: shades.Process | None = None
+
+    def __call__(self, data: memoryview) -> dict[str, Array]:
+        """Raises Unreadable."""
+        picture = images.decode(data, self._max_pixels)
+        _refuse_strip(picture.width, picture.height, self._processor, self._max_pixels)
+        try:
+            if self._process is None:
+                self._process = shades.processing(self._processor, picture)
+            inputs = self._process(picture)
+        except ValueError as error:
+            raise images.Unreadable(
+                f"the image processor refuses {picture.width} x {picture.height} pixels: {error}"
+            ) from error
+        return {name: _one(np.asarray(values)) for name, values in inputs.items()}
 
 
 def _one(values: Array) -> Array:
