@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,9 +165,7 @@ def main() -> None:
     print(f"{device}, {precision}, {size} models, medians of {asked.repeats}")
     print(f"{'task':32} {'rows':>6} {'labelmill':>12} {'plain':>12} {'times':>7}   rows/s")
     told = []
-    for case in CASES:
-        if asked.tasks and case.task not in asked.tasks.split(","):
-            continue
+    for case in _cases(asked):
         try:
             told.append(_compare(case, size, device, precision, asked))
         except Exception as error:  # noqa: BLE001 - one case must not cost the others
@@ -178,6 +176,21 @@ def main() -> None:
               flush=True)  # fmt: skip
     if asked.out:
         Path(asked.out).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _cases(asked: argparse.Namespace) -> list[Case]:
+    """Those asked for, with the weights and lengths asked for."""
+    own = dict(one.split("=", 1) for one in asked.model)
+    cases = [one for one in CASES if not asked.tasks or one.task in asked.tasks.split(",")]
+    written = {"max_new_tokens": asked.new_tokens}
+    cases = [
+        replace(one, options=written, call=written) if one.options is _WRITTEN else one
+        for one in cases
+    ]
+    return [
+        replace(one, build=lambda *_, path=own[one.task]: path) if one.task in own else one
+        for one in cases
+    ]
 
 
 def _compare(
@@ -210,6 +223,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tasks", default="", help="names with commas (default: all)")
     parser.add_argument("--size", choices=("small", "base"), help="default: by the device")
+    parser.add_argument("--model", action="append", default=[], metavar="TASK=DIR",
+                        help="real weights for a task (default: random ones)")  # fmt: skip
+    parser.add_argument("--new-tokens", type=int, default=_WRITTEN["max_new_tokens"])
     parser.add_argument("--out", help="JSON file for the results")
     return parser.parse_args()
 

