@@ -6,13 +6,8 @@ says so and the next goes on. `--tiny --device cpu` tries the script itself.
 """
 
 import argparse
-import gc
 import json
 import sys
-import time
-import traceback
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +17,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 
 from benchmarks.gpu_loops import InOrder, Ours, Run, Sorted  # noqa: E402
+from benchmarks.gpu_measuring import Measurements  # noqa: E402
 from benchmarks.gpu_models import (  # noqa: E402
     BERT,
     DEBERTA,
@@ -31,9 +27,8 @@ from benchmarks.gpu_models import (  # noqa: E402
     documents_of,
     mixed,
     module_of,
-    smaller,
 )
-from labelmill.batch import Encoded  # noqa: E402
+from benchmarks.gpu_profile import busy  # noqa: E402
 from labelmill.engines.pytorch.packing import Packing, compile_layers  # noqa: E402
 from labelmill.readouts import Embedding, Logits  # noqa: E402
 
@@ -41,82 +36,8 @@ BUDGETS = (8192, 16_384, 32_768, 65_536, 131_072)
 PRECISION = "bfloat16"
 
 
-class Bench:
-    """The sections, and what they have found."""
-
-    def __init__(self, out: Path, device: str, seconds: float, *, tiny: bool) -> None:
-        self.out = out
-        self.device = device
-        self.tiny = tiny
-        self.started = time.perf_counter()
-        self.seconds = seconds
-        self.found: dict[str, Any] = {"device": _described(device), "torch": torch.__version__}
-        self.rate = 0.0  # matrix FLOP/s
-
-    def say(self, line: str) -> None:
-        """Print at once, with the seconds since the start."""
-        print(f"[{time.perf_counter() - self.started:6.1f}] {line}", flush=True)
-
-    def section(self, work: Callable[[], Any]) -> None:
-        """One section, unless time is up; whatever it raises is reported."""
-        name = work.__name__
-        if time.perf_counter() - self.started > self.seconds:
-            self.say(f"{name}: left out, time is up")
-            return
-        self.say(f"== {name}")
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001 - the next section must still run
-            self.say(f"{name} failed: {error!r}")
-            self.found[f"{name}.failed"] = traceback.format_exc()
-        _emptied(self.device)
-        self.save()
-
-    def save(self) -> None:
-        """Write what is known so far."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "gpu.json").write_text(json.dumps(self.found, indent=1), "utf-8")
-
-    # Helpers of the sections
-
-    def shape(self, shape: Shape) -> Shape:
-        """As it is, or tiny."""
-        return smaller(shape) if self.tiny else shape
-
-    def count(self, documents: int) -> int:
-        """Documents to run over."""
-        return 24 if self.tiny else documents
-
-    def time(
-        self, section: str, name: str, shape: Shape, run: Run, documents: Encoded, repeats: int = 2
-    ) -> float:
-        """Documents a second, the best of some passes after one that is not counted."""
-        started = time.perf_counter()
-        run(documents)
-        warm = time.perf_counter() - started
-        if self.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            run(documents)
-            seconds.append(time.perf_counter() - started)
-        best, tokens = min(seconds), int(documents.lengths.sum())
-        share = shape.flops(documents.lengths) / best / self.rate if self.rate else 0.0
-        entry = {
-            "documents_per_second": len(documents) / best,
-            "tokens_per_second": tokens / best,
-            "share_of_matrix_rate": share,
-            "seconds": seconds,
-            "first_pass_seconds": warm,
-            "peak_gib": _peak(self.device),
-        }
-        self.found.setdefault(section, {})[name] = entry
-        speed = f"{len(documents) / best:8.0f} docs/s {tokens / best / 1e6:7.2f} M tokens/s"
-        rest = f"{share:6.1%} of the matrix rate; first pass {warm:5.1f} s"
-        self.say(f"{section:9} {name:31} {speed} {rest}, {entry['peak_gib']:.1f} GiB")
-        self.save()
-        return len(documents) / best
+class Bench(Measurements):
+    """The sections."""
 
     def ours(self, shape: Shape, readout: Any, budget: int, packing: Packing | None) -> Ours:
         """Our engine, in half precision."""
@@ -128,23 +49,6 @@ class Bench:
             budget=budget,
             packing=packing,
         )
-
-    # Sections
-
-    def matrix_rate(self) -> None:
-        """The device's own: 8192 x 8192 x 8192, random numbers, bf16, after a second of warming."""
-        size = 256 if self.tiny else 8192
-        a, b = (torch.randn(size, size, device=self.device, dtype=torch.bfloat16) for _ in "ab")
-        for turns in (20, 50):
-            _synchronized(self.device)
-            started = time.perf_counter()
-            for _ in range(turns):
-                a @ b
-            _synchronized(self.device)
-            seconds = (time.perf_counter() - started) / turns
-        self.rate = 2 * size**3 / seconds
-        self.found["matrix_tflops"] = self.rate / 1e12
-        self.say(f"matrix products: {self.rate / 1e12:.0f} TFLOP/s")
 
     def agreement(self) -> None:
         """Packed and padded in bf16 against padded in float32, on this device."""
@@ -208,7 +112,7 @@ class Bench:
         run = self.ours(shape, Logits(), 65_536, Packing())
         run(documents)
         if self.device == "cuda":
-            self.found["busy"] = _busy(run, documents)
+            self.found["busy"] = busy(run, documents)
             self.say(f"busy: {json.dumps(self.found['busy'], indent=1)}")
 
     def compiled_512(self) -> None:
@@ -250,66 +154,6 @@ class Bench:
         run = self.ours(shape, Logits(), 32_768, None)
         compile_layers(run.module)
         self.time("deberta", "512, padded, compiled", shape, run, documents)
-
-
-def _busy(run: Run, documents: Encoded) -> dict[str, Any]:
-    """From the profiler: the union of all kernels' and copies' times, over the wall time."""
-    from torch.profiler import ProfilerActivity, profile
-
-    _synchronized("cuda")
-    with profile(activities=[ProfilerActivity.CUDA]) as watched:
-        started = time.perf_counter()
-        run(documents)
-        wall = time.perf_counter() - started
-    spans, kernels = [], {}
-    for event in watched.events():
-        if str(event.device_type).endswith("CUDA"):
-            spans.append((event.time_range.start, event.time_range.end))
-            kernels[event.name] = kernels.get(event.name, 0.0) + event.time_range.elapsed_us()
-    covered, end = 0.0, 0.0
-    for start, stop in sorted(spans):
-        covered += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    longest = sorted(kernels.items(), key=lambda pair: -pair[1])[:12]
-    return {
-        "share_of_wall_time": covered / 1e6 / wall,
-        "share_between_first_and_last": covered / (max(s[1] for s in spans) - min(spans)[0]),
-        "wall_seconds": wall,
-        "launches": len(spans),
-        "longest_kernels_share": {name[:90]: time / covered for name, time in longest},
-        "synchronizations": _synchronizations(run, documents),
-    }
-
-
-def _synchronizations(run: Run, documents: Encoded) -> list[str]:
-    """Where torch itself says that the host waits; waiting for an event is not among them."""
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            run(documents)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return sorted({f"{one.filename}:{one.lineno} {str(one.message)[:80]}" for one in caught})
-
-
-def _described(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
-
-
-def _peak(device: str) -> float:
-    return torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else 0.0
-
-
-def _synchronized(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _emptied(device: str) -> None:
-    gc.collect()
-    if device == "cuda":
-        torch.cuda.empty_cache()
 
 
 def main() -> None:

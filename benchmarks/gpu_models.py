@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import transformers
 
+from benchmarks import flops
 from labelmill.batch import Encoded
 
 LIMIT = 512  # tokens a document is cut to
@@ -33,9 +34,7 @@ class Shape:
 
     def flops(self, lengths: np.ndarray) -> float:
         """Of the matrix products over documents of these lengths, without padding."""
-        linear = 2 * (4 * self.width**2 + 2 * self.width * self.inner)
-        tokens = lengths.astype(np.float64)
-        return float(self.layers * (linear * tokens + 4 * self.width * tokens**2).sum())
+        return flops.of_encoder(self.layers, self.width, self.inner, lengths)
 
 
 BERT = Shape(

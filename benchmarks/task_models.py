@@ -11,18 +11,18 @@ import torch
 import transformers
 from tests.support import audio_models, image_models, models
 
-_ENCODER = {
+_ENCODER: dict[str, dict[str, Any]] = {
     "small": {
         "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
         "intermediate_size": 1536,
     },
     "base": {},
 }  # fmt: skip
-_T5 = {
+_T5: dict[str, dict[str, Any]] = {
     "small": {"d_model": 256, "d_ff": 1024, "num_layers": 4, "num_heads": 8, "d_kv": 32},
     "base": {},  # t5-small: 6 layers of 512
 }
-_LLAMA = {
+_LLAMA: dict[str, dict[str, Any]] = {
     "small": {
         "hidden_size": 288, "num_hidden_layers": 6, "num_attention_heads": 6,
         "num_key_value_heads": 6, "intermediate_size": 768,
@@ -53,13 +53,13 @@ def entailment(folder: Path, size: str) -> str:
 def t5(folder: Path, size: str) -> str:
     """An encoder-decoder that writes."""
     tokenizer = models.processor_of("xlm-roberta")
-    config = transformers.T5Config(
-        **_T5[size],
-        vocab_size=32_128,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
-    )
+    settings = _T5[size] | {
+        "vocab_size": 32_128,
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+    }
+    config = transformers.T5Config(**settings)
     return _save(folder, "AutoModelForSeq2SeqLM", config, tokenizer)
 
 

@@ -200,7 +200,7 @@ def _compare(
     fields = case.rows(rows)
     with tempfile.TemporaryDirectory() as folder:
         path = case.build(Path(folder) / "model", size)
-        runs = {
+        runs: dict[str, Callable[[], Any]] = {
             "ours": ours(case, path, fields, device, precision),
             "plain": partial(case.peer(path, fields, device, precision, **case.call)),
         }
