@@ -3,8 +3,8 @@
 Both in one process and one run, in the same precision, on the same rows and weights, taking turns
 `--repeats` times; medians count, loading does not. labelmill's side is what its stages run: encode,
 microbatches through the engine, decode; Ray, files and the ledger are not in it
-(benchmarks.label has the whole). On a CPU it is one thread for both, and processor time, which
-other work on the machine disturbs less than the clock.
+(benchmarks.label has the whole). It is one thread of torch for both: a job's CPU tasks have a core
+each. On a CPU it is processor time, which other work on the machine disturbs less than the clock.
 """
 
 import argparse
@@ -159,8 +159,7 @@ def main() -> None:
     asked = _arguments()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = asked.size or ("base" if device == "cuda" else "small")
-    if device == "cpu":
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     precision = engines.choose("pytorch", "auto", device)[1]
     print(f"{device}, {precision}, {size} models, medians of {asked.repeats}")
     print(f"{'task':32} {'rows':>6} {'labelmill':>12} {'plain':>12} {'times':>7}   rows/s")
