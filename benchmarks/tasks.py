@@ -186,6 +186,14 @@ def _cases(asked: argparse.Namespace) -> list[Case]:
         replace(one, options=written, call=written) if one.options is _WRITTEN else one
         for one in cases
     ]
+    if asked.texts:
+        given = Path(asked.texts).read_text("utf-8").splitlines()
+        cases = [
+            replace(one, rows=lambda rows: {"text": [given[n % len(given)] for n in range(rows)]})
+            if one.rows is _texts
+            else one
+            for one in cases
+        ]
     return [
         replace(one, build=lambda *_, path=own[one.task]: path) if one.task in own else one
         for one in cases
@@ -224,6 +232,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=("small", "base"), help="default: by the device")
     parser.add_argument("--model", action="append", default=[], metavar="TASK=DIR",
                         help="real weights for a task (default: random ones)")  # fmt: skip
+    parser.add_argument("--texts", help="file of a text a line (default: random words)")
     parser.add_argument("--new-tokens", type=int, default=_WRITTEN["max_new_tokens"])
     parser.add_argument("--out", help="JSON file for the results")
     return parser.parse_args()
