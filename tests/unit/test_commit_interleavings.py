@@ -14,7 +14,7 @@ from labelmill.ledger.commit import commit, part_checksum
 from labelmill.ledger.coverage import Coverage
 from labelmill.ledger.receipt import Receipt
 from labelmill.ledger.run import Run
-from labelmill.ledger.segments import Compactor
+from labelmill.ledger.segments import Compactor, read_rejects
 from labelmill.ledger.shards import ShardRecords, register
 from labelmill.ledger.state import State
 from tests.support.interleaving import Process, Situation, beginning, explore
@@ -183,6 +183,54 @@ def test_reader_beside_a_compacting_driver_meets_every_receipt_once() -> None:
 
     explore(beginning(store.files, [compacts, reads]), [compacts, reads], visit)
     assert found == {1}
+
+
+def _two_committed() -> tuple[MemoryStore, list[Receipt]]:
+    store, splits = _begun(), (a_split(index=0, last=False), a_split(index=1))
+    made = [commit(store, a_receipt(split, rejected=1), a_part(split)) for split in splits]
+    return store, [receipt for receipt in made if receipt is not None]
+
+
+def test_reader_beside_a_driver_that_binds_segments_meets_every_receipt_once() -> None:
+    store, receipts = _two_committed()
+
+    def binds(stepped: MemoryStore) -> None:
+        compactor = Compactor(stepped, "one", size=1, segments=2)
+        for receipt in receipts:
+            compactor.add(receipt)
+
+    def reads(stepped: MemoryStore) -> tuple[int, list[int]]:
+        state = State(stepped)
+        return state.tally.splits, sorted(entry["index"] for entry in state.entries())
+
+    found = []
+
+    def visit(situation: Situation) -> None:
+        if situation.progress[1].ended:
+            found.append(situation.progress[1].result)
+
+    assert explore(beginning(store.files, [binds, reads]), [binds, reads], visit) > 100
+    assert found
+    assert all(each == (2, [0, 1]) for each in found)
+
+
+def test_two_drivers_that_bind_the_same_segments_lose_none_of_them() -> None:
+    store, receipts = _two_committed()
+    compactor = Compactor(store, "zero", size=1)
+    for receipt in receipts:
+        compactor.add(receipt)
+    segments = [entry.path for entry in store.list(names.SEGMENTS)]
+
+    def binds(attempt: str) -> Process:
+        return lambda stepped: Compactor(stepped, attempt, segments=2).bind(segments)
+
+    def visit(situation: Situation) -> None:
+        state = State(situation.store())
+        assert state.tally.splits == 2
+        assert len(list(read_rejects(situation.store(), state))) == 2
+
+    processes = [binds("one"), binds("two")]
+    assert explore(beginning(store.files, processes), processes, visit) > 20
 
 
 def test_opening_a_run_that_others_open_and_commit_to_disturbs_nobody() -> None:

@@ -12,6 +12,7 @@ What lies where, each file created whole and only if absent, JSON inside (gzip'd
     prepared/<split>@<attempt>-..  receipts whose part may not be there yet
     receipts/<split>               receipts, until they are compacted
     segments/<attempt>-<n>         many receipts each, without the text of their rejects
+    volumes/<attempt>-<n>          many segments each
     rejects/<attempt>-<n>          the rejects of the segment of the same name
     voids/<attempt>                receipts that no longer count, because their part is gone
     sealed/<records>-<voids>       the run was whole at that many shard records and voids

@@ -6,8 +6,10 @@ few hundred megabytes. It does not know where receipts come from, nor whether th
 """
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
+
+from typing_extensions import override
 
 from labelmill.errors import CorruptRun
 from labelmill.ledger.receipt import Entry
@@ -79,6 +81,10 @@ class ShardCoverage:
         start, stop = self._cells[index * _STRIDE : index * _STRIDE + 2]
         return Split(shard=path, index=index, start=start, stop=stop, last=index == self._last)
 
+    def done_splits(self, path: str) -> "DoneSplits":
+        """The splits that have a receipt now; what comes later does not change it."""
+        return DoneSplits(path, self._cells[::_STRIDE], self._cells[1::_STRIDE], self._last)
+
     def add(self, entry: Entry) -> bool:
         """Count a receipt; False where it counted before. Raises CorruptRun where they differ."""
         cell = _cell(entry)
@@ -118,6 +124,35 @@ class ShardCoverage:
                 f"shard {entry['shard']!r} has receipts after its last split (split {index}, last "
                 f"{self._last if self._last >= 0 else index}); use a new output directory"
             )
+
+
+class DoneSplits(Mapping[int, Split]):
+    """Splits of one shard by index, 16 bytes each: work lists hold half a million of them."""
+
+    __slots__ = ("_last", "_path", "_starts", "_stops")
+
+    def __init__(self, path: str, starts: "array[int]", stops: "array[int]", last: int) -> None:
+        self._path, self._starts, self._stops, self._last = path, starts, stops, last
+
+    @override
+    def __getitem__(self, index: int) -> Split:
+        if not 0 <= index < len(self._starts) or self._starts[index] < 0:
+            raise KeyError(index)
+        return Split(
+            shard=self._path,
+            index=index,
+            start=self._starts[index],
+            stop=self._stops[index],
+            last=index == self._last,
+        )
+
+    @override
+    def __iter__(self) -> Iterator[int]:
+        return (index for index, start in enumerate(self._starts) if start >= 0)
+
+    @override
+    def __len__(self) -> int:
+        return sum(start >= 0 for start in self._starts)
 
 
 class Coverage:

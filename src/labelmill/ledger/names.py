@@ -15,6 +15,7 @@ ATTEMPTS = f"{ROOT}/attempts"
 PREPARED = f"{ROOT}/prepared"
 RECEIPTS = f"{ROOT}/receipts"
 SEGMENTS = f"{ROOT}/segments"
+VOLUMES = f"{ROOT}/volumes"
 REJECTS = f"{ROOT}/rejects"
 VOIDS = f"{ROOT}/voids"
 SEALED = f"{ROOT}/sealed"
@@ -60,6 +61,11 @@ def attempt(name: str) -> str:
 def segment(name: str) -> str:
     """A segment of receipts."""
     return f"{SEGMENTS}/{name}"
+
+
+def volume(name: str) -> str:
+    """A volume of segments."""
+    return f"{VOLUMES}/{name}"
 
 
 def rejects(name: str) -> str:

@@ -106,7 +106,7 @@ class Run:
             ShardWork(
                 shard=self._shard(path),
                 generation=shard.generation,
-                done={index: shard.split(path, index) for index in shard.indexes()},
+                done=shard.done_splits(path),
             )
             for path, shard in mine
             if not shard.done
@@ -193,6 +193,7 @@ class Run:
         clean(self._store, self._state)
         self._compactor.gather(self._state.live)
         self._compactor.flush()
+        self._compactor.bind(self._state.segments)
 
     def _beyond(self, part: str) -> bool:
         """Whether a part bears the name of a shard that is done without it."""

@@ -5,9 +5,10 @@ drivers commit and compact, and to count each split once. Reading is linear; wha
 but for some bytes a split (`Coverage`).
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 
-from labelmill.ledger import bulk, lines, names
+from labelmill.ledger import bulk, lines, names, volumes
 from labelmill.ledger.coverage import Coverage, Marks
 from labelmill.ledger.receipt import Entry, Receipt
 from labelmill.ledger.shards import ShardRecords
@@ -20,24 +21,27 @@ class State:
     """The ledger as it is, or a moment newer.
 
     The order of reading matters. Compaction writes a segment before it deletes the single receipts
-    in it, so singles are read before segments are listed: a receipt is met in one of the two at
-    least. A receipt is younger than its shard's record and than the void that made its split
-    pending, so those are read last: no receipt is met without what explains it.
+    in it, and a volume before the segments in it: so singles are read before segments are listed,
+    and segments before volumes are. A receipt is met in one of the three at least. A receipt is
+    younger than its shard's record and than the void that made its split pending, so those are read
+    after: no receipt is met without what explains it. Volumes stay, and can wait to be read.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         singles = dict(self._read_singles())
-        self.segments = sorted(entry.path for entry in store.list(names.SEGMENTS))
+        segments = dict(bulk.read_all(store, _listed(store, names.SEGMENTS)))  # few: see `segments`
+        self.segments = list(segments)
+        self._volumes = _listed(store, names.VOLUMES)
         self.records = ShardRecords(store)
         self.voids = Voids(store)
         self.coverage = Coverage()
         self.coverage.expect(self.records)
         self.tally = Tally()
-        self.live: list[str] = []  # single receipts that count and are in no segment
-        self.spent: set[str] = set()  # single receipts that are void or stand in a segment too
+        self.live: list[str] = []  # single receipts that count and stand nowhere else
+        self.spent: set[str] = set()  # single receipts that are void or stand elsewhere too
         self.void_parts: dict[str, set[str]] = {}  # part -> checksums that void receipts gave it
-        self._load(singles)
+        self._load(singles, segments)
 
     def add(self, entry: Entry) -> bool:
         """Count a receipt; False where it is void or counts already. Raises CorruptRun."""
@@ -56,23 +60,31 @@ class State:
         return replaced or entry in self.voids
 
     def entries(self) -> Iterator[Entry]:
-        """Each receipt that counts, once, read from the store again.
-
-        One that was compacted since this state was read is left out: compare with `tally.splits`.
-        """
+        """Each receipt that counts, once, read from the store again, wherever it stands by now."""
         told = Told(self)
-        for path, data in bulk.read_all(self._store, self.segments):
-            yield from filter(told.first, lines.unpack(path, data))
         for path, data in bulk.read_all(self._store, self.live):
             yield from filter(told.first, [_entry(path, data)])
+        yield from (entry for _, entry in self.compacted(told))
+
+    def compacted(self, told: "Told") -> Iterator[tuple[str, Entry]]:
+        """The same of those in segments and volumes that were not met, with their segments' paths.
+
+        After the single ones, see above.
+        """
+        for folder in (names.SEGMENTS, names.VOLUMES):
+            for path, data in bulk.read_all(self._store, _listed(self._store, folder)):
+                for segment, entry in volumes.unbind(path, data):
+                    if told.first(entry):
+                        yield segment, entry
 
     def finished(self) -> bool:
         """Whether every shard is done."""
         return all(shard.done for _, shard in self.coverage.items())
 
-    def _load(self, singles: dict[str, Entry]) -> None:
-        for path, data in bulk.read_all(self._store, self.segments):
-            for entry in lines.unpack(path, data):
+    def _load(self, singles: Mapping[str, Entry], segments: Mapping[str, bytes]) -> None:
+        compacted = bulk.read_all(self._store, self._volumes)
+        for path, data in itertools.chain(segments.items(), compacted):
+            for _, entry in volumes.unbind(path, data):
                 self.add(entry)
         for path, entry in singles.items():
             if self.add(entry):
@@ -81,8 +93,8 @@ class State:
                 self.spent.add(path)
 
     def _read_singles(self) -> Iterator[tuple[str, Entry]]:
-        paths = sorted(entry.path for entry in self._store.list(names.RECEIPTS))
-        return ((path, _entry(path, data)) for path, data in bulk.read_all(self._store, paths))
+        found = bulk.read_all(self._store, _listed(self._store, names.RECEIPTS))
+        return ((path, _entry(path, data)) for path, data in found)
 
 
 class Told:
@@ -93,10 +105,16 @@ class Told:
         self._marks = Marks()
 
     def first(self, entry: Entry) -> bool:
-        """Whether the receipt counts and its split was not met before."""
-        if self._state.void(entry):
+        """Whether the state counts the receipt and its split was not met before."""
+        shard = self._state.coverage.get(entry["shard"])
+        counts = shard is not None and shard.part_size(entry["index"]) is not None
+        if not counts or self._state.void(entry):
             return False
         return self._marks.first(entry["shard"], entry["index"])
+
+
+def _listed(store: Store, folder: str) -> list[str]:
+    return sorted(entry.path for entry in store.list(folder))
 
 
 def _entry(path: str, data: bytes) -> Entry:

@@ -50,8 +50,9 @@ class Outlook:
         self.rows = 0  # committed in this attempt
         self.rejected = rejected_before
         self._tokens = 0
-        self._bytes: dict[str, int] = {}
-        self._rows: dict[str, int] = {}
+        self._rows: dict[str, int] = {}  # of each shard of which no bytes are counted yet
+        self._counted: dict[str, int] = {}  # bytes of each other shard
+        self._bytes_counted = self._rows_counted = 0  # sums: shards are many, and looks too
         self._flying = (0, 0)
 
     def committed(self, receipt: Receipt) -> None:
@@ -61,12 +62,21 @@ class Outlook:
         self._tokens += receipt.tokens
         shard = self._shards[receipt.split.shard]
         name = shard.path
-        self._rows[name] = self._rows.get(name, 0) + receipt.rows_read
+        known = self._counted.get(name, 0)
         if receipt.split.last:
-            self._bytes[name] = shard.size
+            self._count(name, shard.size - known, receipt.rows_read)
         elif shard.format in _OF_BYTES and not shard.path.lower().endswith(_COMPRESSED):
-            here = receipt.split.stop - receipt.split.start
-            self._bytes[name] = self._bytes.get(name, 0) + here
+            self._count(name, receipt.split.stop - receipt.split.start, receipt.rows_read)
+        elif name in self._counted:
+            self._rows_counted += receipt.rows_read
+        else:
+            self._rows[name] = self._rows.get(name, 0) + receipt.rows_read
+
+    def _count(self, name: str, size: int, rows: int) -> None:
+        """So many more bytes and rows of a shard, with the rows that waited for its first bytes."""
+        self._counted[name] = self._counted.get(name, 0) + size
+        self._bytes_counted += size
+        self._rows_counted += rows + self._rows.pop(name, 0)
 
     def flying(self, rows: int, tokens: int) -> None:
         """So much is predicted in splits that are not committed."""
@@ -76,11 +86,10 @@ class Outlook:
         """Rows of the whole source: counted where footers tell, else projected."""
         if self._rows_total is not None:
             return self._rows_total
-        counted = sum(self._bytes.values())
-        if not counted:
+        if not self._bytes_counted:
             return None
-        rows = sum(self._rows[name] for name in self._bytes)
-        return max(round(rows / counted * self._bytes_total), self._rows_before + self.rows)
+        rows = self._rows_counted / self._bytes_counted * self._bytes_total
+        return max(round(rows), self._rows_before + self.rows)
 
     def view(self) -> View:
         """One look, now."""

@@ -75,7 +75,8 @@ class ShardSource(Datasource):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # ray's
         self._groups = groups
-        self._recipe = recipe
+        # Ray stores each task by itself, and some tokenizers are 17 MB of text.
+        self._recipe = replace(recipe, tokenizer=None)
         self._board = board
 
     @override
