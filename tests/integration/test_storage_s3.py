@@ -147,3 +147,20 @@ def test_child_killed_while_creating_leaves_only_whole_objects(s3_bucket: S3Buck
     assert (
         not s3_bucket.server.client().list_multipart_uploads(Bucket=s3_bucket.name).get("Uploads")
     )
+
+
+def test_listing_takes_one_page_at_a_time_and_misses_nothing(
+    s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelmill.storage.remote._PAGE", 3)
+    store = open_store(f"{s3_bucket.url}/run")
+    wanted = [f"day {n % 2}/{n}.jsonl" for n in range(7)]
+    for path in (*(f"run/{name}" for name in wanted), "running/a"):
+        open_store(s3_bucket.url).create(path, b"x")
+    s3_bucket.server.requests.clear()
+    found = store.list()
+    next(found)
+    assert len(s3_bucket.server.requests) == 1
+    assert sorted(["day 0/0.jsonl", *(entry.path for entry in found)]) == sorted(wanted)
+    assert len(s3_bucket.server.requests) == 3
+    assert {entry.version for entry in store.list()} == {store.stat(wanted[0]).version}

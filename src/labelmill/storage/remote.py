@@ -31,6 +31,7 @@ _AZURE = {"abfs", "abfss", "az", "adl"}
 _OBJECT_STORES = _S3 | _GOOGLE | _AZURE
 _RETRYING = _OBJECT_STORES | {"hf"}  # their libraries repeat what failed
 _FLAT = _OBJECT_STORES | {"hf"}  # `find` is one flat listing, which raises what fails
+_PAGE = 1000  # objects that S3 lists at once
 _VERSIONS = ("ETag", "etag", "generation", "blob_id", "mtime", "LastModified", "created")
 
 # fsspec's memory store checks and puts in two steps; this makes them one for all threads.
@@ -56,7 +57,7 @@ class RemoteStore:
     ) -> Iterator[Entry]:
         """See `Store.list`."""
         top = self._full(prefix)
-        for name, info in self._find(top, depth).items():
+        for name, info in self._find(top, depth):
             inner = name.removeprefix(f"{top}/")
             if inner == name or name.endswith("/") or info["type"] != "file":
                 continue  # the prefix itself, and the empty objects that stand for directories
@@ -157,15 +158,35 @@ class RemoteStore:
                 "write to a local disk, s3://, gs:// or abfs://"
             )
 
-    def _find(self, top: str, depth: int | None) -> dict[str, Info]:
+    def _find(self, top: str, depth: int | None) -> Iterator[tuple[str, Info]]:
+        if self._scheme in _S3 and depth is None:
+            yield from self._pages(top)
+            return
         # Elsewhere fsspec walks, and leaves out a directory that fails unless told to raise.
         flat = self._scheme in _FLAT and depth is None
         options: dict[str, Any] = {} if flat else {"maxdepth": depth}
         options |= {} if self._scheme in _FLAT else {"on_error": "raise"}
         try:
-            return self._fresh("", lambda: self._fs.find(top, detail=True, **options))
+            found = self._fresh("", lambda: self._fs.find(top, detail=True, **options))
         except FileMissing:
-            return {}
+            return
+        yield from found.items()
+
+    def _pages(self, top: str) -> Iterator[tuple[str, Info]]:
+        """Page by page: s3fs gathers a listing first, and a million parts would take a gigabyte."""
+        bucket, _, key = top.partition("/")
+        request = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "MaxKeys": _PAGE}
+        while True:
+            try:
+                page = self._run("", lambda: self._fs.call_s3("list_objects_v2", **request))
+            except FileMissing:
+                return
+            for found in page.get("Contents", ()):
+                facts = {"type": "file", "size": found["Size"]}
+                yield f"{bucket}/{found['Key']}", found | facts
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
 
     def _info(self, path: str) -> Info:
         return self._fresh(path, lambda: self._fs.info(self._full(path)))
