@@ -128,7 +128,12 @@ CASES = [
 
 
 def ours(
-    case: Case, path: str, fields: Mapping[str, list[Any]], device: str, precision: str
+    case: Case,
+    path: str,
+    fields: Mapping[str, list[Any]],
+    device: str,
+    precision: str,
+    budget: int | None,
 ) -> Run:
     """What the stages do with the rows of a split, in this process."""
     task = plugins.load_class("labelmill.tasks", case.task)()
@@ -140,7 +145,7 @@ def ours(
         task.readout(processor, facts, options),
         precision=precision, device=device, threads=torch.get_num_threads(),
     )  # fmt: skip
-    inference = Inference(engine, engine.default_budget, facts.pad_token_id)
+    inference = Inference(engine, budget or engine.default_budget, facts.pad_token_id)
     given = labelling.columns(fields)
     kinds = {one.name: one.kind for one in notation.flat(task.fields)}
     nothing = pa.chunked_array([pa.nulls(len(next(iter(given.values()))), pa.large_string())])
@@ -208,7 +213,7 @@ def _compare(
     with tempfile.TemporaryDirectory() as folder:
         path = case.build(Path(folder) / "model", size)
         runs: dict[str, Callable[[], Any]] = {
-            "ours": ours(case, path, fields, device, precision),
+            "ours": ours(case, path, fields, device, precision, asked.budget),
             "plain": partial(case.peer(path, fields, device, precision, **case.call)),
         }
         clock = time.process_time if device == "cpu" else time.perf_counter
@@ -234,6 +239,7 @@ def _arguments() -> argparse.Namespace:
                         help="real weights for a task (default: random ones)")  # fmt: skip
     parser.add_argument("--texts", help="file of a text a line (default: random words)")
     parser.add_argument("--new-tokens", type=int, default=_WRITTEN["max_new_tokens"])
+    parser.add_argument("--budget", type=int, help="tokens of a microbatch (default: the engine's)")
     parser.add_argument("--out", help="JSON file for the results")
     return parser.parse_args()
 
