@@ -48,7 +48,12 @@ class Split:
     @property
     def id(self) -> str:
         """The name of the split in the run, also the name of its part without the suffix."""
-        return f"{self.shard}-{self.index:05d}"
+        return split_id(self.shard, self.index)
+
+
+def split_id(shard: str, index: int) -> str:
+    """`Split.id`, where there is no split: a listing has a million names."""
+    return f"{shard}-{index:05d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from labelmill.errors import InputError
 from labelmill.ledger import names
-from labelmill.splits import Shard, Split
+from labelmill.splits import Shard, split_id
 
 _NAME_BYTES = 255  # a path component on every common file system
 _INDEX_BYTES = len("-00000000.")  # room for a hundred million splits a shard
@@ -21,8 +21,8 @@ def parse_part(path: str, part_format: str) -> tuple[str, int] | None:
     shard, _, digits = stem.rpartition("-")
     if stem == path or not (digits.isascii() and digits.isdigit()):
         return None
-    split = Split(shard=shard, index=int(digits), start=0, stop=0, last=False)
-    return (shard, split.index) if shard and split.id == stem else None
+    index = int(digits)
+    return (shard, index) if shard and split_id(shard, index) == stem else None
 
 
 def require_names(shards: Iterable[Shard], part_format: str) -> Mapping[str, Shard]:
