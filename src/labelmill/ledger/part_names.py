@@ -5,7 +5,6 @@ but the folder of one shard may be the part of another.
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 
 from labelmill.errors import InputError
 from labelmill.ledger import names
@@ -59,10 +58,11 @@ def _require_name(shard: Shard, part_format: str) -> None:
 
 def _require_folders(path: str, listed: Mapping[str, Shard], part_format: str) -> None:
     """No folder of the shard may have the name of another one's part."""
-    for folder in PurePosixPath(path).parents:
-        place = parse_part(str(folder), part_format)
+    folder = path
+    while folder := folder.rpartition("/")[0]:
+        place = parse_part(folder, part_format)
         if place is not None and place[0] in listed:
             raise InputError(
-                f"the folder {str(folder)!r} of shard {path!r} has the name of a part of shard "
+                f"the folder {folder!r} of shard {path!r} has the name of a part of shard "
                 f"{place[0]!r}; rename the folder"
             )

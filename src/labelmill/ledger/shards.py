@@ -8,7 +8,8 @@ on.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from labelmill.errors import CorruptRun, InputError
 from labelmill.ledger import bulk, lines, names
@@ -24,6 +25,11 @@ class ShardRecord:
 
     shard: Shard
     generation: int  # 0, and one more each time a damaged shard is replaced
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON's view of it."""
+        facts = {name: getattr(self.shard, name) for name in Shard.__dataclass_fields__}
+        return facts | {"generation": self.generation}
 
 
 class ShardRecords:
@@ -63,7 +69,7 @@ class ShardRecords:
 
     def append(self, records: Sequence[ShardRecord]) -> bool:
         """Record them under the next number; False where another driver has taken it."""
-        data = lines.pack(asdict(each.shard) | {"generation": each.generation} for each in records)
+        data = lines.pack(each.to_dict() for each in records)
         if not self._store.create(names.shard_record(self.files), data):
             return False
         self._records |= {record.shard.path: record for record in records}
