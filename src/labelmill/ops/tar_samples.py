@@ -114,6 +114,15 @@ def _members(archive: tarfile.TarFile, stream: Stream) -> Iterator[tarfile.TarIn
         if isinstance(verdict, tarfile.InvalidHeaderError):  # type: ignore[attr-defined]
             reason = f"a damaged header: {verdict}"
         raise BrokenArchive(_words(stream, reason))
+    _require_sound(stream)
+
+
+def _require_sound(stream: Stream) -> None:
+    """Read what follows the end marker: a codec's checksum stands at the very end."""
+    while stream.read():
+        pass
+    if stream.damage is not None:
+        raise BrokenArchive(stream.damage.reason)
 
 
 def _add(
