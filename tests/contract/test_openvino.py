@@ -350,7 +350,8 @@ OUT_OF_MEMORY = """
     wanted = engine.forward(part(2))["logits"][0]  # all rows are the same
     with open("/proc/self/statm") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 64 * 2**20,) * 2)
+    # Room for the heap of a thread too, which takes 128 MiB of addresses and uses few.
+    resource.setrlimit(resource.RLIMIT_AS, (used + 320 * 2**20,) * 2)
     rows, failed = 2**16, 0
     while True:
         try:
