@@ -169,3 +169,26 @@ def test_outputs_of_all_microbatches_stand_in_the_order_of_the_sequences():
 
 def ragged(values, lengths):
     return Ragged(values=np.array(values), lengths=np.array(lengths))
+
+
+def test_long_sequences_are_padded_as_short_ones_are() -> None:
+    lengths = np.array([1500, 3, 2000], np.int32)
+    ids = np.arange(1, 3504, dtype=np.uint16)
+    encoded = Encoded(rows=np.arange(3, dtype=np.int32), lengths=lengths, inputs={"input_ids": ids})
+
+    (batch,) = microbatches(encoded, 10**6, pad_token_id=0)
+
+    assert batch.sequences.tolist() == [2, 0, 1]
+    assert batch.inputs["input_ids"].dtype == np.int64
+    starts = (1504, 1, 1501)
+    assert list(batch.inputs) == ["attention_mask", "input_ids"]
+    for mask, row, start, length in zip(
+        batch.inputs["input_ids"],
+        batch.inputs["attention_mask"],
+        starts,
+        batch.lengths,
+        strict=True,
+    ):
+        assert row[:length].tolist() == list(range(start, start + length))
+        assert not row[length:].any()
+        assert mask.tolist() == [1] * length + [0] * (2000 - length)
