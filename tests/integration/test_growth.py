@@ -1,7 +1,9 @@
 """What keeps a job of very many shards cheap: the order of its work, and what its tasks carry."""
 
 import json
+import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -84,3 +86,41 @@ def test_survey_of_shards_of_two_kinds_knows_all_rows_and_columns(tmp_path: Path
     assert found.schema.names == ["text", "id"]
     assert (found.rows, list(found.unreadable)) == (None, ["60.parquet"])
     assert survey(shards[:-1], Use(texts=frozenset(), kept=None)).rows == sum(range(60))
+
+
+_STATISTICS = """
+    import sys
+    import ray.data
+    from ray.data._internal.execution.execution_callback import ExecutionCallback
+    from labelmill import pipeline
+
+    class Probe(ExecutionCallback):
+        kept = []
+        def after_execution_succeeds(self, executor):
+            Probe.kept = [len(op._output_blocks_stats) for op in list(executor._topology)[1:]]
+
+    with pipeline.session(verbose=False):
+        if sys.argv[1] == "ours":
+            sys.modules["labelmill.pipeline.run"]._set_up_ray_data()
+        ray.data.DataContext.get_current().custom_execution_callback_classes.append(Probe)
+        blocks = ray.data.range(40, override_num_blocks=40).map_batches(lambda b: b, batch_size=1)
+        assert blocks.materialize().count() == 40
+    print(min(Probe.kept), max(Probe.kept))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whose", ["rays", "ours"])
+def test_driver_keeps_no_statistics_of_every_block(whose: str) -> None:
+    """Under Ray's own settings it does: else this way of forgetting is obsolete, or looks wrong."""
+    code = textwrap.dedent(_STATISTICS)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, whose],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    least, most = map(int, ended.stdout.split())
+    assert (least, most) == (40, 40) if whose == "rays" else most < 10

@@ -18,6 +18,7 @@ import ray.data
 
 from labelmill.errors import EngineError, LabelmillError
 from labelmill.ledger.receipt import Receipt
+from labelmill.pipeline.forgetting import Forgetting
 from labelmill.pipeline.session import replica_cpus
 from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
@@ -160,6 +161,8 @@ def _set_up_ray_data() -> None:
     context.execution_no_progress_timeout_s = -1
     # Wrapped in Ray Data's own exception, ours would reach the driver as text.
     context.raise_original_map_exception = True
+    if Forgetting not in context.custom_execution_callback_classes:
+        context.custom_execution_callback_classes.append(Forgetting)
 
 
 def _tokenize(block: pa.Table, recipe: Recipe, board: Notices) -> pa.Table:
