@@ -2,16 +2,16 @@
 
 import argparse
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import machine
+from benchmarks.accuracy import __doc__ as doc
 from benchmarks.accuracy.commands import Record, measure, told
 from benchmarks.accuracy.sets import SETS
-from benchmarks.results import machine
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _wish() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=doc)
     parser.add_argument("--data", type=Path, required=True, help="directory with all data sets")
     parser.add_argument("--only", type=_names, default=tuple(SETS), help="names, with commas")
     parser.add_argument("--work", type=Path, help="directory for files, models and runs; new ones")
@@ -47,18 +47,8 @@ def _names(given: str) -> tuple[str, ...]:
 
 
 def _write(path: Path, records: list[Record]) -> None:
-    found = {"machine": machine(), "commit": _commit(), "sets": [told(one) for one in records]}
+    found = {"machine": machine.described(), "sets": [told(one) for one in records]}
     path.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
-
-
-def _commit() -> str | None:
-    """Of the working tree that this file lies in; None where git knows none."""
-    here = Path(__file__).parent
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=here, capture_output=True, check=False, text=True,
-    )  # fmt: skip
-    return found.stdout.strip() or None
 
 
 def _table(records: list[Record]) -> Table:

@@ -4,6 +4,7 @@ They run in the directory of the data set, where the paths of the job files begi
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.sets import DataSet
-from benchmarks.setting import environment
 
 Told = dict[str, Any]
 _JOBS = Path(__file__).with_name("jobs")
@@ -118,7 +118,7 @@ def _run(work: Path, command: str, *arguments: str) -> Outcome:
     began = time.perf_counter()
     ended = subprocess.run(
         [sys.executable, "-m", "labelmill", *line],
-        cwd=work, env=environment(), stdout=subprocess.PIPE, check=False, text=True,
+        cwd=work, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.PIPE, check=False, text=True,
     )  # fmt: skip
     minutes = (time.perf_counter() - began) / 60
     shown = " ".join(["labelmill", *line])

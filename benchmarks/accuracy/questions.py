@@ -17,13 +17,15 @@ _NONE = "ANSWERNOTFOUND"  # the answer of such questions; it also stands at the 
 
 
 def subjqa(data: Path, work: Path) -> None:
-    """Reviews of groceries, as published; learned from are also those of restaurants."""
-    learned = [
-        row
-        for domain in ("grocery", "restaurants")
-        for row in _rows(data / "subjqa" / domain / "train.csv.gz")
-    ]
-    write(work / "train.parquet", learned)
+    """Reviews of groceries, as published; learned from are also those of restaurants.
+
+    What several people answered is learned once, as the first of them did.
+    """
+    learned: dict[tuple[str, str], Row] = {}
+    for domain in ("grocery", "restaurants"):
+        for row in _rows(data / "subjqa" / domain / "train.csv.gz"):
+            learned.setdefault((row["question"], row["context"]), row)
+    write(work / "train.parquet", learned.values())
     write(work / "test.parquet", _rows(data / "subjqa" / "grocery" / "test.csv.gz"))
 
 

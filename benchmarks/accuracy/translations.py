@@ -67,5 +67,5 @@ def _config() -> transformers.T5Config:
         dropout_rate=0.1,
         pad_token_id=0,
         eos_token_id=1,
-        decoder_start_token_id=0,
+        decoder_start_token_id=0,  # type: ignore[call-arg]  # of every config of a decoder
     )
