@@ -118,8 +118,12 @@ def _run(work: Path, command: str, *arguments: str) -> Outcome:
     began = time.perf_counter()
     ended = subprocess.run(
         [sys.executable, "-m", "labelmill", *line],
-        cwd=work, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.PIPE, check=False, text=True,
-    )  # fmt: skip
+        cwd=work,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE,
+        check=False,
+        text=True,
+    )
     minutes = (time.perf_counter() - began) / 60
     shown = " ".join(["labelmill", *line])
     if ended.returncode:
