@@ -181,14 +181,8 @@ def test_long_sequences_are_padded_as_short_ones_are() -> None:
     assert batch.sequences.tolist() == [2, 0, 1]
     assert batch.inputs["input_ids"].dtype == np.int64
     starts = (1504, 1, 1501)
-    assert list(batch.inputs) == ["attention_mask", "input_ids"]
-    for mask, row, start, length in zip(
-        batch.inputs["input_ids"],
-        batch.inputs["attention_mask"],
-        starts,
-        batch.lengths,
-        strict=True,
-    ):
+    ids, masks = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+    for row, mask, start, length in zip(ids, masks, starts, batch.lengths, strict=True):
         assert row[:length].tolist() == list(range(start, start + length))
         assert not row[length:].any()
         assert mask.tolist() == [1] * length + [0] * (2000 - length)
