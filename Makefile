@@ -54,7 +54,7 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,bench]'
-	$(BIN)/python -m benchmarks.label --rows 1000 --peer-rows 200 --repeats 1
+	$(BIN)/python -m benchmarks.label --rows 400 --peer-rows 100 --repeats 1 --out bench/speed.json
 
 docs: $(READY)
 	$(BIN)/python -m tests.support.pages
@@ -64,4 +64,4 @@ fmt: $(READY)
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf .venv labelmill-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench bench labelmill-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

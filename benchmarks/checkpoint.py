@@ -1,7 +1,7 @@
 """Checkpoint: the classifier that all contenders run.
 
 all-MiniLM-L6-v2 (BERT, 6 layers, hidden size 384) from a package that carries it inside itself,
-with a seeded head of four labels. The head is centred on a sample of the corpus, so that every
+with a seeded head of four labels. The head is centred on a sample of the corpora, so that every
 label occurs; else the agreement of labels would say nothing.
 """
 
@@ -55,6 +55,8 @@ def tiny(directory: Path) -> None:
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=64,
+        id2label={0: "low", 1: "high"},
+        label2id={"low": 0, "high": 1},
     )
     transformers.utils.logging.disable_progress_bar()
     transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(directory)

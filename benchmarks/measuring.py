@@ -4,6 +4,7 @@ Processes are found by walking down from the command five times a second; one th
 followed even when its parent is gone. A process that lives shorter than that may be missed.
 """
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -46,12 +47,17 @@ def run(
     argv: Sequence[str],
     environment: Mapping[str, str],
     watch: Callable[[Seen], None] | None = None,
+    limit: float | None = None,
 ) -> Usage:
-    """Run a command to its end; `watch` is called with every sample. Raises CommandFailedError."""
+    """Run a command to its end; `watch` is called with every sample.
+
+    Raises CommandFailedError; also where it ran longer than `limit` seconds: it is killed then,
+    with all that it started.
+    """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         started = time.perf_counter()
         process = subprocess.Popen(argv, stdout=out, stderr=err, env=dict(environment))
-        watcher = _Watcher(process.pid, watch)
+        watcher = _Watcher(process.pid, watch, limit)
         try:
             _, code, used = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started
@@ -60,6 +66,8 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(code)
         out.seek(0)
         err.seek(0)
+        if watcher.late:
+            raise CommandFailedError(f"{' '.join(argv)}: no end after {limit:.0f} s")
         if process.returncode:
             raise CommandFailedError(
                 f"{' '.join(argv)}: exit {process.returncode}\n{err.read()[-4000:]}"
@@ -75,12 +83,14 @@ def run(
 
 
 class _Watcher:
-    def __init__(self, pid: int, watch: Callable[[Seen], None] | None) -> None:
+    def __init__(self, pid: int, watch: Callable[[Seen], None] | None, limit: float | None) -> None:
         self._root = psutil.Process(pid)
         self._watch = watch
         self._known: dict[psutil.Process, float] = {}  # CPU seconds, last seen
         self.peak = 0
         self.peak_process = 0
+        self.late = False
+        self._until = float("inf") if limit is None else time.monotonic() + limit
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._thread.start()
@@ -101,6 +111,14 @@ class _Watcher:
             self.peak_process = max(self.peak_process, largest)
             if self._watch is not None:
                 self._watch(seen)
+            if time.monotonic() > self._until:
+                self._kill(seen)
+
+    def _kill(self, seen: Seen) -> None:
+        self.late = True
+        for process in seen:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def _samples(self) -> Seen:
         found = {process: _sample(process) for process in {*self._known, *_tree(self._root)}}

@@ -18,7 +18,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import checkpoint, measuring, results, shards
+from benchmarks import checkpoint, machine, measuring, shards
 from benchmarks.roles import Roles
 from benchmarks.setting import environment
 
@@ -29,7 +29,7 @@ def main() -> None:
     """Measure, print a table a kind, write JSON."""
     asked = _arguments()
     scratch = Path(tempfile.mkdtemp(prefix="labelmill-memory-", dir=asked.scratch))
-    told: dict[str, Any] = {"machine": results.machine(), "kinds": {}}
+    told: dict[str, Any] = {"machine": machine.described(), "kinds": {}}
     try:
         checkpoint.tiny(scratch / "model")
         for kind in asked.kinds.split(","):

@@ -12,31 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from benchmarks.contenders import Report, tell
+from benchmarks.contenders import tell
 from benchmarks.setting import Setting
 
 if TYPE_CHECKING:
-    from benchmarks.contenders.loop import Loop
-
-
-def command(setting: Setting) -> list[str]:
-    """See benchmarks.contenders."""
-    return setting.argv(__spec__.name)
-
-
-def report(setting: Setting, stdout: str) -> Report:
-    """See benchmarks.contenders."""
-    del setting
-    return Report.from_stdout(stdout)
+    from benchmarks.contenders.pytorch_loop import PyTorchLoop
 
 
 def main() -> None:
     """Label everything and tell."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # before the fork: one thread a process
-    from benchmarks.contenders.loop import Loop
+    from benchmarks.contenders.pytorch_loop import PyTorchLoop
 
     setting = Setting.from_argv()
-    loop = Loop(setting, threads=1)
+    loop = PyTorchLoop(setting, threads=1)
     fork = multiprocessing.get_context("fork")
     waiting, done = fork.Queue(), fork.Queue()
     for item in [*setting.shard_paths(), *[None] * setting.cores]:
@@ -54,7 +43,7 @@ def main() -> None:
     tell(sum(rows for rows, _, _ in told), last - first, idle_seconds=_idle(told, last))
 
 
-def _work(loop: "Loop", output: str, waiting: Any, done: Any) -> None:
+def _work(loop: "PyTorchLoop", output: str, waiting: Any, done: Any) -> None:
     rows, started = 0, None
     while (path := waiting.get()) is not None:
         table = pq.read_table(path)

@@ -6,19 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.contenders import Report, tell
+from benchmarks.contenders import tell
 from benchmarks.setting import Setting
-
-
-def command(setting: Setting) -> list[str]:
-    """See benchmarks.contenders."""
-    return setting.argv(__spec__.name)
-
-
-def report(setting: Setting, stdout: str) -> Report:
-    """See benchmarks.contenders."""
-    del setting
-    return Report.from_stdout(stdout)
 
 
 def main() -> None:
