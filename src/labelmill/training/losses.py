@@ -20,10 +20,14 @@ Tensors = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """The loss of one objective; `weights` [labels] float32 says how much each label counts."""
+    """The loss of one objective; `weights` [labels] float32 says how much each label counts.
+
+    `smoothing` is the share of each label that is spread over all of them evenly.
+    """
 
     objective: Objective
     weights: torch.Tensor | None = None
+    smoothing: float = 0.0
 
     def count(self, targets: Tensors) -> torch.Tensor:
         """How many labels the sum is of."""
@@ -55,7 +59,12 @@ class Loss:
         flat = logits.reshape(-1, logits.shape[-1]).float()
         weights = None if self.weights is None else self.weights.to(flat.device)
         return functional.cross_entropy(
-            flat, labels.reshape(-1), weight=weights, ignore_index=IGNORED, reduction="sum"
+            flat,
+            labels.reshape(-1),
+            weight=weights,
+            ignore_index=IGNORED,
+            reduction="sum",
+            label_smoothing=self.smoothing,
         )
 
     def _label_sets(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

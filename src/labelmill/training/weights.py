@@ -1,12 +1,26 @@
-"""Weights: how much each label counts in the loss, where rare ones are to count as common ones."""
+"""Weights: how much each label counts in the loss, where rare ones are to count as common ones.
+
+And for which losses a label may count as a little of every other.
+"""
 
 import numpy as np
 
+from labelmill.config.training import TrainingSection
 from labelmill.errors import ConfigError
 from labelmill.learning import Objective
 from labelmill.training.manifest import Data
 
 _ABLE: tuple[Objective, ...] = ("classes", "label_sets")
+_SMOOTHED: tuple[Objective, ...] = ("classes", "tags", "written", "next_token")
+
+
+def refuse_smoothing(section: TrainingSection, objective: Objective) -> None:
+    """Raise ConfigError for label smoothing where the loss is not of one label among others."""
+    if section.others.get("label_smoothing_factor") and objective not in _SMOOTHED:
+        raise ConfigError(
+            f"training.label_smoothing_factor: it is for labels that exclude each other, and this "
+            f"task learns {objective!r}; remove it"
+        )
 
 
 def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
