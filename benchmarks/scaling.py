@@ -26,7 +26,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import results, sleeping
+from benchmarks import machine, sleeping
 from benchmarks.setting import environment
 from labelmill.ledger.state import State
 from labelmill.storage import open_store
@@ -40,7 +40,7 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     asked = _arguments()
     scratch = Path(tempfile.mkdtemp(prefix="labelmill-scaling-", dir=asked.scratch))
-    told: Told = {"machine": results.machine(), "seconds": asked.seconds, "lines": {}}
+    told: Told = {"machine": machine.described(), "seconds": asked.seconds, "lines": {}}
     try:
         model = sleeping.model(scratch / "model", asked.seconds)
         for replicas in asked.replicas:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
+from typing_extensions import override
 
 from labelmill.ledger import names
 from labelmill.ledger.attempts import Attempt
@@ -118,6 +119,7 @@ class SimulatedStore:
 class _Lasting(SimulatedStore):
     """While a run is made: receipts go into segments without having lain there."""
 
+    @override
     def delete(self, path: str) -> None:
         if not path.startswith(f"{names.RECEIPTS}/"):
             super().delete(path)
