@@ -145,7 +145,10 @@ def test_dry_run_tells_all_and_leaves_nothing(tmp_path: Path, model: str) -> Non
     ("arguments", "message"),
     [
         (["--set", "resources.replica=4"], "resources.replica: no such setting; did you mean"),
-        (["--set", "model.precision=int8"], "not supported yet"),
+        (
+            ["--set", "model.precision=int8", "--set", "model.engine=pytorch"],
+            "'int8' is for the engine 'openvino'",
+        ),
         (["--set", "source.path=/nowhere/at/all"], "/nowhere/at/all"),
         (["--set", "model.path=./no/such/model"], "model.path"),
         (["--set", "source.columns.text=txt"], "did you mean 'text'"),

@@ -21,6 +21,7 @@ from labelmill.plan.recipe import Recipe
 from labelmill.plan.runtime import resolve
 from labelmill.stages.board import Board
 from labelmill.stages.predict import Replica
+from labelmill.stages.quantization import with_int8
 from labelmill.stages.read import ReadWork, read
 from labelmill.stages.tokenize import tokenize
 from labelmill.stages.write import write
@@ -48,6 +49,7 @@ def label(job: LabelJob, *, splits: int | None = None, board: Board | None = Non
     plan, attempt = plan_of(job), Attempt()
     run = Run.open(job.output.path, plan.manifest, plan.listing.shards, attempt=attempt)
     recipe = make_recipe(plan, run.manifest, threads=1, attempt=attempt.name)
+    recipe = with_int8(recipe, plan.listing.shards, begun=bool(run.totals().splits_done))
     _work(run, recipe, splits, board or Board(check=not run.checked))
     run.close()
     try:

@@ -39,7 +39,43 @@ def test_record_tells_share_and_largest_difference() -> None:
 
     told = agreement.record(np.array([True, False]), ours, reference)
 
-    assert told == {"rows": 2.0, "agreement": 0.5, "largest_difference": 0.25}
+    assert told == {
+        "rows": 2.0,
+        "agreement": 0.5,
+        "flips": 1.0,
+        "largest_difference": 0.25,
+        "p99_difference": pytest.approx(0.2475),
+    }
+
+
+def listed(labels: list[list[str]], scores: list[list[float]]) -> pa.Table:
+    return pa.table({"label": labels, "score": pa.array(scores, pa.list_(pa.float32()))})
+
+
+def test_record_of_several_labels_tells_what_flips_at_the_threshold() -> None:
+    ours = listed([["a", "b"], ["a"], []], [[0.9, 0.5], [0.75], []])
+    reference = listed([["a"], ["a"], ["c"]], [[0.9], [0.5], [0.5]])
+
+    told = agreement.record(np.array([False, True, False]), ours, reference)
+
+    assert told["flips"] == 2
+    assert told["threshold_flips"] == 2  # b of the first row, c of the last
+    assert told["largest_difference"] == 0.25  # only where the labels are the same
+
+
+def test_record_of_entities_counts_those_that_one_precision_lacks() -> None:
+    one, two = ({"label": "PER", "start": start, "end": start + 3} for start in (0, 5))
+    ours, reference = (pa.table({"entities": [each]}) for each in ([one, two], [one]))
+
+    told = agreement.record(np.array([False]), ours, reference)
+
+    assert (told["flips"], told["threshold_flips"]) == (1, 1)
+
+
+def test_required_share_is_the_samples_own() -> None:
+    agreement.require(found(100, 1), 0.99, "int8")
+    with pytest.raises(EngineError, match=r"98 of 100.*'auto'.*min_agreement"):
+        agreement.require(found(100, 2), 0.99, "int8")
 
 
 @given(st.integers(0, 500))

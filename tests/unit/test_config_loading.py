@@ -150,12 +150,7 @@ def test_on_bad_row_goes_by_keep_unless_it_is_set(tmp_path, source, on_bad_row):
         (
             "model.precision",
             "bf16",
-            "input should be 'auto', 'float32', 'bfloat16' or 'float16' (got 'bf16')",
-        ),
-        (
-            "model.precision",
-            "int8",
-            "'int8' is not supported yet; expected auto, float32, bfloat16 or float16",
+            "input should be 'auto', 'float32', 'bfloat16', 'float16' or 'int8' (got 'bf16')",
         ),
         (
             "model.engine",

@@ -18,11 +18,13 @@ from labelmill.ledger.status import Status, read_status
 from labelmill.pipeline import Cluster, Committed, Shape
 from labelmill.plan.briefing import make_recipe
 from labelmill.plan.plan import Plan, make_plan
+from labelmill.plan.recipe import Recipe
 from labelmill.plan.runtime import Resolved, resolve
 from labelmill.reports.dry_run import DryRun
 from labelmill.reports.outlook import Outlook
 from labelmill.reports.progress import Progress
 from labelmill.reports.summary import summary
+from labelmill.stages.quantization import with_int8
 from labelmill.stages.read import ReadWork
 from labelmill.storage import open_store
 
@@ -78,6 +80,7 @@ class Labelling:
         self._plan = plan
         self._slice = slice_
         self._progress = progress
+        self._nodes = cluster.nodes
         self._shape = pipeline.shape(plan.job.resources, cluster, plan.resolved.device)
         self._run = self._open()
         self._works = self._run.pending(slice_)
@@ -132,6 +135,7 @@ class Labelling:
             threads=self._shape.threads,
             attempt=self._run.attempt.name,
         )
+        recipe = self._quantized(recipe)
         works = [
             ReadWork(shard=work.shard, generation=work.generation, done=work.done)
             for work in self._works
@@ -145,6 +149,15 @@ class Labelling:
             else:
                 self._outlook.flying(event.rows, event.tokens)
             self._progress.show(self._outlook.view())
+
+    def _quantized(self, recipe: Recipe) -> Recipe:
+        """With the run's model in int8, where that is its precision."""
+        if recipe.runtime.precision != "int8":
+            return recipe
+        self._progress.say("int8: taking the run's model, or calibrating and comparing it now")
+        begun = self._run.totals().splits_done > 0
+        question = functools.partial(with_int8, recipe, self._plan.listing.shards, begun=begun)
+        return question() if self._nodes == 1 else pipeline.on_replica(question, gpus=0)
 
     def _stopping(self, interrupt: Interrupt) -> bool:
         if self._stop is None and interrupt.wished:

@@ -1,17 +1,14 @@
 """The `model` section: which checkpoint, and what may run it."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from labelmill.config.section import Section
-from labelmill.config.values import Share, Text, not_yet
+from labelmill.config.values import Share, Text
 
 Engine = Literal["auto", "pytorch", "openvino", "vllm"]
-Precision = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"],
-    not_yet("int8", expected="auto, float32, bfloat16 or float16"),
-]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 
 
 class ModelSection(Section):
@@ -30,7 +27,8 @@ class ModelSection(Section):
     )
     precision: Precision = Field(
         default="auto",
-        description="Number format the model works in; `auto` takes what the device is good at. "
+        description="Number format the model works in; `auto` takes what the device is good at, "
+        "never `int8`, which is for the engine `openvino` and calibrated on rows of the job. "
         "Resolved when the run starts, and recorded.",
     )
     min_agreement: Share = Field(

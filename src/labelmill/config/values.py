@@ -40,14 +40,3 @@ Size = Annotated[
     BeforeValidator(_whole_size),
     WithJsonSchema({"type": "integer", WORDS: "a number of bytes such as 8388608 or '8MiB'"}),
 ]
-
-
-def not_yet(*names: str, expected: str) -> BeforeValidator:
-    """A check that tells of a value we shall know one day that this day has not come."""
-
-    def check(value: object) -> object:
-        if value in names:
-            raise ValueError(f"{value!r} is not supported yet; expected {expected}")
-        return value
-
-    return BeforeValidator(check)

@@ -5,11 +5,13 @@ one model on one device, and knows no text, no label and no Ray. `EngineModule` 
 under this package must have; importing it may import its runtime, importing this package does not.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from labelmill.batch import Microbatch, Outputs
 from labelmill.checkpoints import Checkpoint
+from labelmill.errors import ConfigError
 from labelmill.ops import plugins
 from labelmill.readouts import Readout
 
@@ -31,7 +33,7 @@ class Engine(Protocol):
 
     name: str  # of its module
     device: str  # "cpu" or "cuda"
-    precision: str  # "float32" | "bfloat16" | "float16"
+    precision: str  # "float32" | "bfloat16" | "float16" | "int8"
     default_budget: int  # tokens a microbatch, padding included, that this device is fast with
     launch: int  # tokens that take as long as one more microbatch; 0: fill each microbatch up
     packs: bool  # it wants microbatches packed, not padded
@@ -85,17 +87,51 @@ class EngineModule(Protocol):
         ...
 
 
+class Quantizer(EngineModule, Protocol):
+    """What a module has besides whose engine works in int8, with ranges taken from rows."""
+
+    def quantize(
+        self,
+        checkpoint: Checkpoint,
+        auto_class: str,
+        readout: Readout,
+        calibration: Sequence[Microbatch],
+        *,
+        threads: int,
+    ) -> bytes:
+        """The model in int8, whole, to be kept and sent around.
+
+        Raises ConfigError where what it takes is not installed, or the model cannot be quantized.
+        """
+        ...
+
+    def load_quantized(
+        self,
+        model: Callable[[], bytes],
+        digest: str,
+        checkpoint: Checkpoint,
+        readout: Readout,
+        *,
+        threads: int,
+    ) -> Engine:
+        """The engine with what `quantize` made; `digest` is the SHA-256 in hex of its bytes."""
+        ...
+
+
 def choose(
     engine: str, precision: str, device: str | None = None, use: Use | None = None
 ) -> tuple[str, str]:
     """Engine and precision, every `auto` resolved for the device (None: this machine's best).
 
-    Without a `use`, `auto` is PyTorch, which knows every one.
+    Without a `use`, `auto` is PyTorch, which knows every one. Raises ConfigError where the engine
+    does not work in int8.
     """
     name = engine
     if engine == "auto":
         device = device or best_device()
         name = _DEFAULT if use is None else _suited(use, precision, device)
+    if precision == "int8" and not hasattr(_module(name), "quantize"):
+        raise ConfigError(_no_int8(engine, name))
     if precision != "auto":
         return name, precision
     return name, _module(name).best_precision(device or best_device(name))
@@ -106,6 +142,19 @@ def _suited(use: Use, precision: str, device: str) -> str:
         name for name in _AUTO if _module(name).suits(use, precision=precision, device=device)
     )
     return next(fitting, _DEFAULT)
+
+
+def _no_int8(asked: str, name: str) -> str:
+    why = (
+        f"the engine {name!r} does not compute in it"
+        if asked != "auto"
+        else f"model.engine is 'auto', which takes {name!r} here: the job runs on a GPU, OpenVINO "
+        "is not installed, or was not tried with models of this type"
+    )
+    return (
+        f"model.precision: 'int8' is for the engine 'openvino', and {why}; set model.engine to "
+        "'openvino', or model.precision to 'auto'"
+    )
 
 
 def best_device(engine: str = _DEFAULT) -> str:
@@ -127,6 +176,34 @@ def load(  # noqa: PLR0913 - see EngineModule
     return _module(name).load(
         checkpoint, auto_class, readout, precision=precision, device=device, threads=threads
     )
+
+
+def quantize(
+    name: str,
+    checkpoint: Checkpoint,
+    auto_class: str,
+    readout: Readout,
+    calibration: Sequence[Microbatch],
+    *,
+    threads: int,
+) -> bytes:
+    """The checkpoint in int8 for the engine of that name; raises what Quantizer.quantize does."""
+    module = cast("Quantizer", _module(name))
+    return module.quantize(checkpoint, auto_class, readout, calibration, threads=threads)
+
+
+def load_quantized(
+    name: str,
+    model: Callable[[], bytes],
+    digest: str,
+    checkpoint: Checkpoint,
+    readout: Readout,
+    *,
+    threads: int,
+) -> Engine:
+    """The engine of that name with what `quantize` made in it."""
+    module = cast("Quantizer", _module(name))
+    return module.load_quantized(model, digest, checkpoint, readout, threads=threads)
 
 
 def _module(name: str) -> EngineModule:

@@ -19,6 +19,7 @@ VOLUMES = f"{ROOT}/volumes"
 REJECTS = f"{ROOT}/rejects"
 VOIDS = f"{ROOT}/voids"
 SEALED = f"{ROOT}/sealed"
+QUANTIZED = f"{ROOT}/quantized/record"
 
 
 def inside(path: str) -> bool:
@@ -81,3 +82,8 @@ def voids(name: str) -> str:
 def sealed(records: int, voids: int) -> str:
     """The seal of the run as it was at so many shard record files and void files."""
     return f"{SEALED}/{records:06d}-{voids:06d}"
+
+
+def quantized_model(digest: str) -> str:
+    """The bytes of a model in int8."""
+    return f"{ROOT}/quantized/{digest}"

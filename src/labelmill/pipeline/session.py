@@ -20,7 +20,7 @@ import ray
 import ray.data
 from ray.util.annotations import RayDeprecationWarning
 
-from labelmill.errors import ConfigError
+from labelmill.errors import ConfigError, LabelmillError
 
 Answer = TypeVar("Answer")
 
@@ -53,9 +53,15 @@ def session(*, verbose: bool) -> Iterator[Cluster]:
 
 
 def on_replica(question: Callable[[], Answer], *, gpus: float) -> Answer:
-    """A question answered on a node that a replica would run on."""
+    """A question answered on a node that a replica would run on; raises what it raises there."""
     remote: Any = ray.remote(num_cpus=replica_cpus(gpus), num_gpus=gpus, max_retries=3)(_ask)
-    answer: Answer = ray.get(remote.remote(question))
+    try:
+        answer: Answer = ray.get(remote.remote(question))
+    except ray.exceptions.RayTaskError as error:
+        # Ray's own wrapping has a whole traceback for its message.
+        if isinstance(error.cause, LabelmillError):
+            raise error.cause from error
+        raise
     return answer
 
 

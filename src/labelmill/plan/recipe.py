@@ -13,6 +13,7 @@ from labelmill.batch import ModelFacts
 from labelmill.checkpoints import Checkpoint, FastTokenizer
 from labelmill.config.section import Section
 from labelmill.formats import ReadRequest
+from labelmill.ledger.quantized import Quantized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Runtime:
     threads: int  # CPU threads of one replica
     budget: int | None  # tokens a microbatch; None: the engine's default for its device
     min_agreement: float  # share of sampled rows whose label must equal float32's
+    quantized: Quantized | None = None  # the run's model, where the precision is int8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

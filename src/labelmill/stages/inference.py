@@ -5,6 +5,7 @@ does not fit is the caller's to reject. Outputs come back in the order of the se
 the order of the microbatches was.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,9 +17,12 @@ from labelmill.batch import Array, Encoded, Microbatch, Outputs, Ragged
 from labelmill.batching import microbatches, outputs_in_order
 from labelmill.engines import Engine
 from labelmill.errors import EngineError, OutOfMemory
+from labelmill.ledger import quantized
 from labelmill.ops import plugins
 from labelmill.plan.recipe import Recipe
+from labelmill.readouts import Readout
 from labelmill.stages.processor import processor_of
+from labelmill.storage import open_store
 from labelmill.tasks import Task, model_class
 
 Progress = Callable[[int, int], None]  # sequences and tokens predicted so far
@@ -137,13 +141,29 @@ def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
     """
     runtime = recipe.runtime
     task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
-    engine = engines.load(
-        runtime.engine,
-        recipe.checkpoint,
-        model_class(task, recipe.facts, recipe.options),
-        task.readout(processor_of(recipe), recipe.facts, recipe.options),
-        precision=precision or runtime.precision,
-        device=runtime.device,
-        threads=runtime.threads,
-    )
+    readout = task.readout(processor_of(recipe), recipe.facts, recipe.options)
+    precision = precision or runtime.precision
+    if precision == "int8":
+        engine = _quantized(recipe, readout)
+    else:
+        engine = engines.load(
+            runtime.engine,
+            recipe.checkpoint,
+            model_class(task, recipe.facts, recipe.options),
+            readout,
+            precision=precision,
+            device=runtime.device,
+            threads=runtime.threads,
+        )
     return Inference(engine, runtime.budget or engine.default_budget, recipe.facts.pad_token_id)
+
+
+def _quantized(recipe: Recipe, readout: Readout) -> Engine:
+    """The engine with the run's own model."""
+    runtime = recipe.runtime
+    assert runtime.quantized is not None, "no model in int8 was made"  # noqa: S101 - for mypy
+    digest = runtime.quantized.digest
+    read = functools.partial(quantized.read, open_store(recipe.output.url), digest)
+    return engines.load_quantized(
+        runtime.engine, read, digest, recipe.checkpoint, readout, threads=runtime.threads
+    )

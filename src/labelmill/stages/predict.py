@@ -74,7 +74,7 @@ class Replica:
     def _labelled(
         self, parcel: Parcel, encoded: Encoded, done: Inferred, lethal: Mapping[int, str]
     ) -> Parcel:
-        labels = self._decode(encoded, done, _fields(parcel))
+        labels = self._decode(encoded, done, fields_of(parcel))
         good = np.flatnonzero(parcel.rows().good.to_numpy())
         errors = dict(lethal)
         errors |= {int(row): NOT_FINITE for row in np.unique(encoded.rows[~done.finite])}
@@ -103,11 +103,13 @@ class Replica:
         runtime = self._recipe.runtime
         if runtime.precision == "float32" or not len(encoded) or not self._checked:
             return None
+        if runtime.quantized is not None:
+            return runtime.quantized.agreement  # compared before it was the run's
         labels = parcel.labels()
         rows = agreement.sample(labels.num_rows)
         some, chosen = agreement.part_of(encoded, rows), pa.array(rows)
         exact = open_inference(self._recipe, precision="float32").run(some)
-        fields = {name: column.take(chosen) for name, column in _fields(parcel).items()}
+        fields = {name: column.take(chosen) for name, column in fields_of(parcel).items()}
         reference = self._decode(some, exact, fields)
         ours = labels.take(chosen)
         found = agreement.record(self._task.agrees(ours, reference), ours, reference)
@@ -128,7 +130,7 @@ class Replica:
         return _Poster(self._board, split)
 
 
-def _fields(parcel: Parcel) -> Fields:
+def fields_of(parcel: Parcel) -> Fields:
     """The task's fields of the rows that were good when they were tokenized."""
     rows = parcel.rows()
     return {name: column.filter(rows.good) for name, column in rows.fields.items()}

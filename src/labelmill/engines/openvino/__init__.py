@@ -3,11 +3,13 @@
 A checkpoint is converted from the torch module that the engine `pytorch` would run, the graph is
 compared with it on a trial, and kept in a cache beside the hub's. Later processes read the graph
 alone and need neither torch nor transformers. Weights and sums are in the engine's precision,
-outputs leave it in float32.
+outputs leave it in float32. In int8 it runs a graph that was quantized on rows of the job.
 """
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from labelmill.batch import Microbatch
 from labelmill.checkpoints import Checkpoint
 from labelmill.engines import Use
 from labelmill.engines.openvino import runtime
@@ -54,7 +56,7 @@ def suits(use: Use, *, precision: str, device: str) -> bool:
     """See EngineModule: where it is installed, for what it was tried with."""
     read = isinstance(use.readout, Logits | TokenLogits | Embedding)
     known = read and use.model_type in _MODEL_TYPES and not use.own_code
-    able = device == "cpu" and precision in ("auto", *_PRECISIONS)
+    able = device == "cpu" and precision in ("auto", "int8", *_PRECISIONS)
     return known and able and runtime.installed()
 
 
@@ -83,3 +85,40 @@ def load(
     outputs = outputs_of(readout)
     graph = graph_of(checkpoint, auto_class, readout, outputs, threads)
     return OpenVINOEngine(graph, readout, checkpoint, precision=precision, threads=threads)
+
+
+def quantize(
+    checkpoint: Checkpoint,
+    auto_class: str,
+    readout: Readout,
+    calibration: Sequence[Microbatch],
+    *,
+    threads: int,
+) -> bytes:
+    """See Quantizer; raises ConfigError where OpenVINO or nncf is not installed."""
+    from labelmill.engines.openvino import cache, quantization  # noqa: PLC0415
+    from labelmill.engines.openvino.reading import outputs_of  # noqa: PLC0415
+
+    runtime.require()
+    quantization.require()
+    outputs = outputs_of(readout)
+    graph = cache.graph_of(checkpoint, auto_class, readout, outputs, threads)
+    facts = cache.facts(checkpoint, auto_class, outputs)
+    return quantization.quantized(graph, facts, calibration)
+
+
+def load_quantized(
+    model: Callable[[], bytes],
+    digest: str,
+    checkpoint: Checkpoint,
+    readout: Readout,
+    *,
+    threads: int,
+) -> "OpenVINOEngine":
+    """See Quantizer; raises ConfigError where OpenVINO is not installed."""
+    from labelmill.engines.openvino.engine import OpenVINOEngine  # noqa: PLC0415
+    from labelmill.engines.openvino.quantization import unpacked  # noqa: PLC0415
+
+    runtime.require()
+    graph, rest = unpacked(model, digest)
+    return OpenVINOEngine(graph, readout, checkpoint, precision="int8", threads=threads, rest=rest)

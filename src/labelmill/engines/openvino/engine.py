@@ -42,10 +42,12 @@ class OpenVINOEngine:
         *,
         precision: str,
         threads: int,
+        rest: str | None = None,
     ) -> None:
+        """`rest` is the precision of what is not in `precision`, where the graph is in int8."""
         self.precision = precision
         try:
-            run = Run(graph, precision, threads)
+            run = Run(graph, rest or precision, threads)
         except RuntimeError as error:
             raise EngineError(
                 f"OpenVINO cannot read the converted model {str(graph)!r}: {reason(error)}; remove "
