@@ -157,7 +157,7 @@ def test_padding_to_what_is_masked_is_no_sound(start, tmp_path, monkeypatch):
     made = job(start("wav2vec2-layer"), rows, tmp_path, {"max_steps": 1})
     trained(monkeypatch, made)
     plan = planned(made)
-    stored = StoredExamples(plan.state / "examples" / "train.arrow")
+    stored = StoredExamples(plan.state.path / "examples" / "train.arrow")
     assert plan.facts.sound is not None
     collate = Collator(layout=stored.layout, pad_token_id=0, shortest=plan.facts.sound.span)
     batch = collate([stored[place] for place in range(8)])

@@ -1,6 +1,5 @@
 """Real trainings on a real Ray: a worker is killed, then everything; what comes out is the same."""
 
-import json
 import signal
 from pathlib import Path
 
@@ -8,68 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from labelmill.training.loop import train
+from tests.support.killed_training import SOON, KilledTraining
 from tests.support.models import save_tiny
-from tests.support.process import Command, Ended, command
-from tests.support.training import (
-    STILL,
-    Desk,
-    job_of,
-    losses_of,
-    ready,
-    reviews,
-    weights_of,
-    write_rows,
-)
+from tests.support.process import command
+from tests.support.training import job_of, losses_of, reviews, weights_of, write_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
-_SOON = 600.0  # seconds; a loaded machine takes its time
-_EPOCHS = 12
-BASE = {"optim": "sgd", "learning_rate": 0.2, "num_train_epochs": _EPOCHS, "max_grad_norm": 0.0}
-
-
-class Workplace:
-    """A training, and what becomes of it uninterrupted."""
-
-    def __init__(self, directory: Path) -> None:
-        start = save_tiny(directory / "start", "bert", "AutoModelForMaskedLM")
-        path = write_rows(directory / "rows.parquet", reviews(60))
-        data = {"train": path, "validation_fraction": 0.2}
-        self.reference = Desk(directory / "reference")
-        for name, workers in (("reference", 1), ("trained", 2)):
-            folder = directory / name
-            folder.mkdir(exist_ok=True)
-            batch = {"per_device_train_batch_size": 8 // workers}
-            job = job_of(
-                folder, "text-classification", start, data, model={"config": STILL},
-                training=BASE | batch,
-                resources={"workers": workers, "gpus_per_worker": 0, "cpus_per_worker": 1},
-            )  # fmt: skip
-            if name == "reference":
-                train(ready(job).recipe, self.reference)
-        self.job = directory / "trained" / "job.yaml"
-        self.place = directory / "trained" / "model"
-        self._kept = directory / "trained" / "model.training" / "checkpoints"
-
-    def kept(self) -> int:
-        """The step of the last checkpoint that Ray knows."""
-        snapshot = self._kept / "checkpoint_manager_snapshot.json"
-        if not snapshot.exists():
-            return 0
-        states = self._kept.glob("checkpoint_*/trainer_state.json")
-        return max((json.loads(path.read_text())["global_step"] for path in states), default=0)
-
-    def wait_for(self, running: Command, step: int) -> None:
-        running.wait_until(lambda: self.kept() >= step, _SOON)
-
-    def run(self, *arguments: str) -> Ended:
-        with command("train", str(self.job), *arguments) as running:
-            return running.end(_SOON)
-
 
 def test_killed_and_gone_on_with_it_is_the_same_training(tmp_path):
-    place = Workplace(tmp_path)
+    place = KilledTraining(tmp_path)
     with command("train", str(place.job)) as running:
         place.wait_for(running, 1)
         running.named("RayTrainWorker")[0].kill()
@@ -81,7 +28,7 @@ def test_killed_and_gone_on_with_it_is_the_same_training(tmp_path):
     with command("train", str(place.job)) as running:
         place.wait_for(running, before + 1)
         running.signal(signal.SIGTERM)
-        stopped = running.end(_SOON)
+        stopped = running.end(SOON)
     assert stopped.code == 3
     assert "run the same command again" in stopped.err
     ended = place.run("--json")
@@ -93,6 +40,9 @@ def test_killed_and_gone_on_with_it_is_the_same_training(tmp_path):
     kept = place.place.parent.glob("model.training/checkpoints/*/model.safetensors")
     for name, value in weights_of(max(kept).parent).items():
         torch.testing.assert_close(value, expected[name], rtol=1e-2, atol=1e-4)
+    assert [path.name for path in place.place.parent.glob("model.training/examples/*")] == [
+        "rejects.jsonl"
+    ]
     _refuses_another_job(place)
     again = place.run("--json")
     assert (again.code, again.told) == (0, told)
@@ -117,7 +67,7 @@ def test_what_is_wrong_on_a_worker_is_told_in_a_line(tmp_path):
     resources = {"workers": 1, "gpus_per_worker": 0, "cpus_per_worker": 1}
     job_of(tmp_path, "text-classification", start, {"train": path}, resources=resources)
     with command("train", str(tmp_path / "job.yaml")) as running:
-        ended = running.end(_SOON)
+        ended = running.end(SOON)
     assert ended.code == 2
     assert (
         ended.err.strip()

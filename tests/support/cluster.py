@@ -37,7 +37,11 @@ class Node:
 
     def replicas(self) -> set[int]:
         """The processes that are replicas of a job; Ray titles a process after its actor."""
-        return {each.pid for each in family.members(self.process) if "_Predict" in _title(each)}
+        return self.named("_Predict")
+
+    def named(self, actor: str) -> set[int]:
+        """The processes that are actors of this class."""
+        return {each.pid for each in family.members(self.process) if actor in _title(each)}
 
     def kill(self) -> None:
         """As when the machine loses power."""
@@ -143,7 +147,10 @@ class Cluster:
             *(f"--metrics-export-port={metrics}", f"--temp-dir={home}", *arguments),
         ]
         log = self._directory / f"node-{len(self._nodes)}.log"
-        process = self._popen(command, log, self._environment(None))
+        # Nor do they share the disk on which a worker lays down what is on its way.
+        own = home.with_name(f"{home.name}t")
+        own.mkdir()
+        process = self._popen(command, log, self._environment(None) | {"TMPDIR": str(own)})
         node = Node(process=psutil.Process(process.pid))
         self._nodes.append(node)
         return node

@@ -97,7 +97,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(found)
 
     def _content(self, path: str, _: bytes) -> None:
-        data, asked = self.server.files[path], self.headers["range"]
+        data, asked = self.server.files.get(path), self.headers["range"]
+        if data is None:
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": SHA})
+            return
+        if asked is None:
+            known = {"ETag": f'"{sha1(data).hexdigest()}"', "X-Repo-Commit": SHA}
+            self._send(200, data, known)
+            return
         first, last = map(int, asked.removeprefix("bytes=").split("-"))
         piece = data[first : last + 1]
         place = f"bytes {first}-{first + len(piece) - 1}/{len(data)}"

@@ -77,7 +77,7 @@ def planned(job: Job, workers: int = 1) -> finetune.Plan:
 
 def prepared(plan: finetune.Plan, inputs: str, name: str = "train") -> list[tuple[bytes, int]]:
     """These inputs and the label of every example, sorted."""
-    stored = StoredExamples(plan.state / "examples" / f"{name}.arrow")
+    stored = StoredExamples(plan.state.path / "examples" / f"{name}.arrow")
     batches = [batch_of([stored[place]], stored.layout) for place in range(len(stored))]
     return sorted((_bytes(batch[inputs]), int(_dense(batch["labels"])[0])) for batch in batches)
 

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from transformers.trainer_pt_utils import LabelSmoother
 
+from labelmill.errors import ConfigError
 from labelmill.training.checkpointing import PREDICTIONS
 from labelmill.training.loop import train
+from labelmill.training.losses import Loss
 from tests.support.models import save_tiny
 from tests.support.training import (
     STILL,
@@ -51,6 +54,15 @@ def test_learns_and_keeps_the_checkpoint_of_every_epoch_with_its_metric(job, tmp
     assert desk.standings[-1].steps == len(losses)
     seen = np.load(desk.resume() / PREDICTIONS)
     assert (seen["logits"].argmax(axis=1) == seen["labels"]).all()
+
+
+def test_last_step_is_kept_where_no_other_is(job, tmp_path):
+    """The result is made of a checkpoint."""
+    never = {"save_strategy": "no", "max_steps": 7}
+    desk = Desk(tmp_path)
+    assert train(ready(job(training=never, data={"validation_fraction": 0.0})).recipe, desk)
+    assert [path.name for path in desk.kept.iterdir()] == ["7"]
+    assert state_of(desk)["global_step"] == 7
 
 
 def test_stopped_and_gone_on_with_it_is_the_same_training(job, tmp_path):
@@ -115,6 +127,33 @@ def test_weights_of_labels_change_the_loss(job, tmp_path):
         sum(counts.values())
     )
     assert weights["bad"] < 1 < weights["good"]
+
+
+def test_label_smoothing_is_that_of_transformers():
+    logits = torch.randn(4, 7, 5, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(28).reshape(4, 7) % 5
+    labels[:, 5:] = -100
+    ours = Loss(objective="tags", smoothing=0.1)
+    targets = {"labels": labels}
+    total = ours.total({"logits": logits}, targets) / ours.count(targets)
+    torch.testing.assert_close(total, LabelSmoother(epsilon=0.1)({"logits": logits}, labels))
+
+
+def test_smoothed_labels_are_never_learned_to_the_end(job, tmp_path):
+    """With a fifth of a label spread over both the loss is at least the entropy of 0.9 and 0.1."""
+    desk = Desk(tmp_path)
+    train(ready(job(training={"label_smoothing_factor": 0.2})).recipe, desk)
+    losses = losses_of(desk)
+    assert 0.325 < losses[-1] < losses[0]
+
+
+def test_label_smoothing_is_refused_where_labels_do_not_exclude_each_other(job, tmp_path):
+    rows = reviews(16)
+    rows["label"] = [[label] for label in rows["label"]]
+    path = write_rows(tmp_path / "sets.parquet", rows)
+    smoothed = job(data={"train": path}, training={"label_smoothing_factor": 0.1})
+    with pytest.raises(ConfigError, match=r"label_smoothing_factor.*'label_sets'"):
+        ready(smoothed)
 
 
 def test_adapters_are_learned_and_merged(job, start, tmp_path):

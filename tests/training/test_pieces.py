@@ -12,7 +12,7 @@ from labelmill.config.training import TrainingSection
 from labelmill.errors import ConfigError
 from labelmill.learning import IGNORED, Examples
 from labelmill.training import examples
-from labelmill.training.arguments import arguments, metric
+from labelmill.training.arguments import arguments, metric, refuse_unsharded
 from labelmill.training.collate import Collator
 from labelmill.training.examples import StoredExamples
 from labelmill.training.losses import Loss
@@ -151,3 +151,32 @@ def test_a_metric_that_there_is_not_is_refused():
     assert metric(section(metric_for_best_model="f1_macro"), "classes") == "f1_macro"
     with pytest.raises(ConfigError, match="expected accuracy, f1_macro, loss"):
         metric(section(metric_for_best_model="bleu"), "classes")
+
+
+@pytest.mark.parametrize(
+    ("more", "workers", "device", "said"),
+    [
+        ({"fsdp": True}, 2, "cpu", "training.fsdp: found 2 workers on cpu, expected two or more"),
+        ({"fsdp": True}, 1, "cuda", "training.fsdp: found 1 workers on cuda"),
+        (
+            {"fsdp": True, "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT"}},
+            2, "cuda", "training.fsdp_config.state_dict_type: 'SHARDED_STATE_DICT' found",
+        ),
+    ],
+)  # fmt: skip
+def test_fsdp_that_would_shard_nothing_or_keep_no_model_is_refused(more, workers, device, said):
+    with pytest.raises(ConfigError) as caught:
+        refuse_unsharded(section(**more), workers=workers, device=device)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("more", [{}, {"fsdp": False}], ids=["none", "off"])
+def test_without_fsdp_any_workers_will_do(more):
+    refuse_unsharded(section(**more), workers=1, device="cpu")
+
+
+def test_fsdp_on_two_gpus_is_taken():
+    config = {"transformer_layer_cls_to_wrap": ["BertLayer"], "state_dict_type": "FULL_STATE_DICT"}
+    wish = section(fsdp=True, fsdp_config=config)
+    refuse_unsharded(wish, workers=2, device="cuda")
+    assert arguments(wish, measured=True, device="cuda")["fsdp_config"] == config

@@ -35,6 +35,7 @@ TRAINING_EXEMPT = {
     "model.revision": "the bytes of the model count",
     "data.train": "the names, sizes and versions of the files count",
     "data.validation": "the same",
+    "data.dataset": "the same; of a hub dataset the commit counts",
     "data.on_bad_row": "stops a job, changes no row",
     "data.max_rejected": "stops a job, changes no row",
     "output.path": "the directory itself is the result",

@@ -60,7 +60,9 @@ class TrainingSection(Section, extra="allow"):
     )
     metric_for_best_model: Text | None = Field(
         default=None,
-        description="Metric that is best when highest, or `loss`; null: the task's own.",
+        description="Metric by which a checkpoint is best, or `loss`; null: the task's own. "
+        "One of what a model writes (`rouge1`, `bleu`, `chrf`) has it write for the rows kept back "
+        "at each evaluation.",
     )
     early_stopping_patience: Count | None = Field(
         default=None,

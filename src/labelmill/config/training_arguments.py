@@ -15,7 +15,7 @@ RESERVED: Mapping[str, str] = {
     "label_names": "the task says them",
     "remove_unused_columns": "there are none",
     "length_column_name": "the lengths of examples are known",
-    "greater_is_better": "every metric is best when highest, but `loss`",
+    "greater_is_better": "it is known of every metric",
     "data_seed": "set training.seed",
     "use_cpu": "set resources.gpus_per_worker to 0",
     "disable_tqdm": "labelmill shows the progress",

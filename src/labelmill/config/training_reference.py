@@ -6,6 +6,7 @@ A pure function of the sections, as `reference` is.
 import inspect
 from collections.abc import Iterator, Mapping
 
+from labelmill.config.data import DatasetSection
 from labelmill.config.reference_tables import listed, shown, table
 from labelmill.config.section import subsections
 from labelmill.config.train_job import TrainJob
@@ -22,6 +23,7 @@ model:
   config: {hidden_dropout_prob: 0.2}
 data:
   train: [data/2025/, "data/2026/*.jsonl.gz"]
+  dataset: null
   validation: null
   validation_fraction: 0.1
   format: auto
@@ -55,9 +57,9 @@ _INTRODUCTION = f"""\
 ## Training jobs
 
 `labelmill train JOB.yaml` reads a job file of its own kind (see `docs/training.md`). Only `task`,
-`model.path`, `data.train` and `output.path` must be there. `task` and `options` are those of
-labelling, described above: what a row becomes must be the same in both. Paths, `--set` and messages
-are as above, too.
+`model.path`, `data.train` (or `data.dataset`) and `output.path` must be there. `task` and `options`
+are those of labelling, described above: what a row becomes must be the same in both. Paths, `--set`
+and messages are as above, too.
 
 ```yaml
 task: text-classification
@@ -99,6 +101,8 @@ def training_parts() -> Iterator[str]:
         if name != "options":
             title = name if name in ("data", "training") else f"{name} of a training"
             yield f"### {title}\n\n{inspect.getdoc(section)}\n\n{table(section)}"
+        if name == "data":
+            yield f"#### dataset\n\n{inspect.getdoc(DatasetSection)}\n\n{table(DatasetSection)}"
         if name == "training":
             yield f"#### lora\n\n{inspect.getdoc(LoraSection)}\n\n{table(LoraSection)}"
             yield _OTHERS + listed(_as_json(DEFAULTS))

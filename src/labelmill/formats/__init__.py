@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from labelmill.ops.class_labels import Names
 from labelmill.ops.fields import Kind
 from labelmill.splits import Break, CutRule, Rows, Shard, Split
 
@@ -54,6 +55,7 @@ class Inspection:
     whole: bool  # False where the schema rests on a sample
     # Columns so large that they are carried to the output only where the job names them.
     aside: frozenset[str] = frozenset()
+    names: Names = field(default_factory=dict)  # of numbers, in columns of class labels
 
 
 class Format(Protocol):

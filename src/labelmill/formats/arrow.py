@@ -18,7 +18,7 @@ import pyarrow.types as pt
 
 from labelmill.errors import InputError
 from labelmill.formats import Inspection, ReadRequest, SplitRows
-from labelmill.ops import schemas
+from labelmill.ops import class_labels, schemas
 from labelmill.ops.arrow_types import is_string
 from labelmill.ops.cutting import Cut, Cutter
 from labelmill.ops.table_rows import roots, table_rows
@@ -46,7 +46,9 @@ def inspect(shard: Shard) -> Inspection:
             schema = _Batches(file).schema
         except _REFUSED as error:
             raise InputError(_unopened(shard, error)) from error
-    return Inspection(schema=schema.remove_metadata(), rows=None, whole=True)
+    return Inspection(
+        schema=schema.remove_metadata(), rows=None, whole=True, names=class_labels.names_of(schema)
+    )
 
 
 def count(shard: Shard) -> int:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from labelmill.errors import InputError
 from labelmill.formats import Inspection, ReadRequest, SplitRows
-from labelmill.ops import schemas
+from labelmill.ops import class_labels, schemas
 from labelmill.ops.arrow_types import has_codes
 from labelmill.ops.cutting import Cut, Cutter
 from labelmill.ops.row_sizes import row_sizes
@@ -43,10 +43,15 @@ def inspect(shard: Shard) -> Inspection:
     with open_file(shard.url) as file:
         try:
             parquet = pq.ParquetFile(file)
-            schema = parquet.schema_arrow.remove_metadata()
+            schema = parquet.schema_arrow
         except _REFUSED as error:
             raise InputError(_unopened(shard, error)) from error
-    return Inspection(schema=schema, rows=parquet.metadata.num_rows, whole=True)
+    return Inspection(
+        schema=schema.remove_metadata(),
+        rows=parquet.metadata.num_rows,
+        whole=True,
+        names=class_labels.names_of(schema),
+    )
 
 
 def count(shard: Shard) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from labelmill.batch import Encoded
 from labelmill.learning import Examples
@@ -50,6 +51,11 @@ def spans(
             found.append(_NONE)
             errors[row] = str(error)
     return found, errors
+
+
+def texts(answers: Sequence[str]) -> pa.Array:
+    """[rows] list<string>: all answers of each row; its JSON text is as SQuAD has it."""
+    return pa.array([json.loads(one)["text"] for one in answers], pa.list_(pa.string()))
 
 
 def _of_squad(answers: str) -> tuple[str, int | None]:

@@ -5,7 +5,7 @@ shards is looked into. A shard that cannot be looked into is listed, and left to
 as damaged.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 from labelmill.errors import InputError
 from labelmill.formats import Format, Inspection
 from labelmill.ops import json_types, plugins, schemas
+from labelmill.ops.class_labels import Names
 from labelmill.splits import Shard
 
 JSONL = "jsonl"
@@ -32,6 +33,8 @@ class Survey:
     rows: int | None  # None where only reading can tell
     unreadable: Mapping[str, str] = field(default_factory=dict)  # shard path -> reason
     aside: frozenset[str] = frozenset()  # columns that are kept only where they are named
+    names: Names = field(default_factory=dict)  # of numbers, in columns of class labels
+    torn: frozenset[str] = frozenset()  # such columns of which two shards have other names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,17 @@ def _united(
         rows=sum(count for count in rows if count is not None) if known else None,
         unreadable=unreadable,
         aside=frozenset(name for _, seen in found for name in seen.aside),
+        names={column: names for _, seen in found for column, names in seen.names.items()},
+        torn=_torn(seen.names for _, seen in found),
     )
+
+
+def _torn(found: Iterable[Names]) -> frozenset[str]:
+    said: dict[str, set[tuple[str, ...]]] = {}
+    for one in found:
+        for column, names in one.items():
+            said.setdefault(column, set()).add(names)
+    return frozenset(column for column, several in said.items() if len(several) > 1)
 
 
 def _unite(found: list[tuple[Shard, Inspection]], use: Use) -> pa.Schema:

@@ -101,9 +101,12 @@ class Trainable(Task, Protocol):
 
     # What is learned, bound to columns by data.columns, in the notation of `ops.fields`.
     targets: ClassVar[tuple[str, ...]]
+    finds_head: ClassVar[bool]  # whether `head` looks at targets; else it is given none
 
     def head(self, targets: Fields, facts: ModelFacts, options: Any) -> Head | None:
         """What a model must give to learn these targets, which are all of the training data.
+
+        All of them are held in memory; see `finds_head`.
 
         None where the checkpoint's own head is trained as it is. Raises InputError where nothing
         can be learned of them. A bad target is no matter here: `learn` refuses it.
@@ -133,6 +136,23 @@ def sentence(task: Task, facts: ModelFacts, options: Any) -> SentenceFacts | Non
     told = getattr(task, "sentence", None)
     found: SentenceFacts | None = None if told is None else told(facts, options)
     return found
+
+
+def has_gold(task: Task) -> bool:
+    """Whether a model that is trained is measured by what it answers, not by its logits.
+
+    A task for which it is has the method `gold(targets)` besides.
+    """
+    return hasattr(task, "gold")
+
+
+def gold(task: Task, targets: Fields) -> pa.Array:
+    """[rows] what `evaluate` compares the answers with: texts, or lists of equally good ones.
+
+    Of rows that `learn` takes: their targets are as they should be.
+    """
+    made: pa.Array = task.gold(targets)  # type: ignore[attr-defined]  # see `has_gold`
+    return made
 
 
 def is_trainable(task: Task) -> bool:

@@ -46,6 +46,7 @@ class AudioClassification:
     processor: ClassVar[str] = "AutoFeatureExtractor"
     fields: ClassVar[tuple[str, ...]] = ("audio:media",)
     targets: ClassVar[tuple[str, ...]] = ("label:json",)
+    finds_head: ClassVar[bool] = True
     work: ClassVar[Work] = "media"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
     checked: ClassVar[bool] = True

@@ -79,6 +79,7 @@ class FeatureExtraction:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text",)
     targets: ClassVar[tuple[str, ...]] = ("positive", "negative?")
+    finds_head: ClassVar[bool] = False
     work: ClassVar[Work] = "scoring"
     metrics: ClassVar[tuple[str, ...]] = ()
     checked: ClassVar[bool] = True

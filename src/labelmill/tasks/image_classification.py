@@ -39,6 +39,7 @@ class ImageClassification:
     processor: ClassVar[str] = "AutoImageProcessor"
     fields: ClassVar[tuple[str, ...]] = ("image:media",)
     targets: ClassVar[tuple[str, ...]] = ("label:json",)
+    finds_head: ClassVar[bool] = True
     work: ClassVar[Work] = "media"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
     checked: ClassVar[bool] = True

@@ -75,6 +75,7 @@ class QuestionAnswering:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("question", "context")
     targets: ClassVar[tuple[str, ...]] = ("answers:json|answer", "answer_start:json?")
+    finds_head: ClassVar[bool] = False
     work: ClassVar[Work] = "scoring"
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "f1")
     checked: ClassVar[bool] = True
@@ -148,6 +149,14 @@ class QuestionAnswering:
         )
         encoded = self.encode(fields, processor, facts, options)
         return answer_places.learned(encoded, spans, errors)
+
+    def gold(self, targets: Fields) -> pa.Array:
+        """See `tasks.gold`: every answer that SQuAD's annotators gave, or the only one."""
+        answers = targets.get("answers")
+        if answers is None:
+            texts = targets["answer"].to_pylist()
+            return pa.array([[text] if text else [] for text in texts], pa.list_(pa.string()))
+        return answer_places.texts(answers.to_pylist())
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """[rows] the same answer, wherever it is."""

@@ -34,6 +34,7 @@ class Summarization:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text",)
     targets: ClassVar[tuple[str, ...]] = ("summary",)
+    finds_head: ClassVar[bool] = False
     work: ClassVar[Work] = "generating"
     metrics: ClassVar[tuple[str, ...]] = ("rouge1", "rouge2", "rougeL")
     checked: ClassVar[bool] = False
@@ -106,6 +107,10 @@ class Summarization:
         encoded = self.encode(fields, processor, facts, options)
         summaries = targets["summary"].to_pylist()
         return answer_texts.learned(encoded, summaries, processor, _new_tokens(facts, options))
+
+    def gold(self, targets: Fields) -> pa.Array:
+        """See `tasks.gold`."""
+        return targets["summary"].combine_chunks()
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """Whether the texts are the same; not asked for, see Task."""

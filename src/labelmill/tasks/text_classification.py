@@ -37,6 +37,7 @@ class TextClassification:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text", "text_pair?")
     targets: ClassVar[tuple[str, ...]] = ("label:json",)
+    finds_head: ClassVar[bool] = True
     work: ClassVar[Work] = "scoring"
     checked: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")

@@ -57,6 +57,7 @@ class TextGeneration:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text|messages:json",)
     targets: ClassVar[tuple[str, ...]] = ()  # what is learned is in the texts themselves
+    finds_head: ClassVar[bool] = False
     work: ClassVar[Work] = "generating"
     metrics: ClassVar[tuple[str, ...]] = ("exact_match", "chrf")
     checked: ClassVar[bool] = False

@@ -68,6 +68,7 @@ class TokenClassification:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text|words:json",)
     targets: ClassVar[tuple[str, ...]] = ("tags:json|entities:json",)
+    finds_head: ClassVar[bool] = True
     work: ClassVar[Work] = "scoring"
     metrics: ClassVar[tuple[str, ...]] = ("entity_precision", "entity_recall", "entity_f1")
     checked: ClassVar[bool] = True

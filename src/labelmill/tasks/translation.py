@@ -46,6 +46,7 @@ class Translation:
     processor: ClassVar[str] = "AutoTokenizer"
     fields: ClassVar[tuple[str, ...]] = ("text",)
     targets: ClassVar[tuple[str, ...]] = ("translation",)
+    finds_head: ClassVar[bool] = False
     work: ClassVar[Work] = "generating"
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf")
     checked: ClassVar[bool] = False
@@ -136,6 +137,10 @@ class Translation:
         answer_texts.write_for(processor, known, options.target_language, own)
         translations = targets["translation"].to_pylist()
         return answer_texts.learned(encoded, translations, processor, _new_tokens(facts, options))
+
+    def gold(self, targets: Fields) -> pa.Array:
+        """See `tasks.gold`."""
+        return targets["translation"].combine_chunks()
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:
         """Whether the texts are the same; not asked for, see Task."""

@@ -6,7 +6,7 @@ refused with the reason.
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,10 @@ from labelmill.config.training import TrainingSection
 from labelmill.config.training_arguments import DEFAULTS, HUB, RESERVED
 from labelmill.errors import ConfigError
 from labelmill.learning import Objective
-from labelmill.training.measuring import LOSS, METRICS, main_metric
+from labelmill.training.measuring import LOSS, METRICS, PERPLEXITY, main_metric
 
 _RATE, _LORA_RATE = 5e-5, 2e-4
+_WHOLE = "FULL_STATE_DICT"
 _SAMPLING = ("group_by_length", "random", "sequential")
 
 
@@ -57,18 +58,44 @@ def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[
     return chosen
 
 
-def metric(section: TrainingSection, objective: Objective) -> str:
-    """The metric by which a checkpoint is best; raises ConfigError for one that there is not."""
+def metric(section: TrainingSection, objective: Objective, answers: Sequence[str] = ()) -> str:
+    """The metric by which a checkpoint is best; raises ConfigError for one that there is not.
+
+    `answers` are metrics of what the model answers.
+    """
     wanted = section.metric_for_best_model
     if wanted is None:
         return main_metric(objective)
     name = wanted.removeprefix("eval_")
-    known = [*METRICS.get(objective, ()), LOSS]
+    likelihood = [PERPLEXITY] if objective == "next_token" else []
+    known = [*METRICS.get(objective, ()), *answers, *likelihood, LOSS]
     if name not in known:
         raise ConfigError(
             f"training.metric_for_best_model: {wanted!r} found, expected {', '.join(known)}"
         )
     return name
+
+
+def refuse_unsharded(section: TrainingSection, *, workers: int, device: str) -> None:
+    """Raise ConfigError for FSDP where it would shard nothing, or leave no whole model to keep.
+
+    accelerate passes over it on CPUs without a word.
+    """
+    if not section.others.get("fsdp"):
+        return
+    if device == "cpu" or workers < 2:
+        raise ConfigError(
+            f"training.fsdp: found {workers} workers on {device}, expected two or more, each with "
+            "a GPU; remove it"
+        )
+    config = section.others.get("fsdp_config")
+    told = config if isinstance(config, Mapping) else {}
+    for name in ("state_dict_type", "fsdp_state_dict_type"):
+        if told.get(name, _WHOLE) != _WHOLE:
+            raise ConfigError(
+                f"training.fsdp_config.{name}: {told[name]!r} found, expected {_WHOLE!r}, as a "
+                "checkpoint has to hold the whole model; remove it"
+            )
 
 
 def has_bfloat16(device: str) -> bool:
@@ -99,7 +126,8 @@ def _check(name: str, value: Any) -> None:
         near = nearest(name, sorted(ours))
         advice = f"did you mean {near[0]!r}?" if near else "see transformers' TrainingArguments"
         raise ConfigError(f"training.{name}: no such setting; {advice}")
-    hint = typing.get_type_hints(TrainingArguments)[name]
+    # Its type says text, for the command line; what transformers asks for is true.
+    hint = bool | str | None if name == "fsdp" else typing.get_type_hints(TrainingArguments)[name]
     try:
         TypeAdapter(hint).validate_python(value)
     except ValidationError as error:

@@ -21,7 +21,7 @@ from transformers import (
 )
 from typing_extensions import override
 
-from labelmill.training.measuring import LOSS
+from labelmill.training.measuring import LOWEST
 from labelmill.training.seat import Seat
 
 STATE = "trainer_state.json"
@@ -48,7 +48,7 @@ class Keep(TrainerCallback):
     ) -> None:
         value = (metrics or {}).get(f"eval_{self._metric}")
         if value is not None:
-            self._score = (state.global_step, -value if self._metric == LOSS else value)
+            self._score = (state.global_step, -value if self._metric in LOWEST else value)
 
     @override
     def on_save(

@@ -6,26 +6,29 @@ as often as it is asked for, always in the same order.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labelmill.errors import InputError, LabelmillError
 from labelmill.formats import Format, ReadRequest
-from labelmill.ops import plugins
+from labelmill.ops import class_labels, plugins
+from labelmill.ops.class_labels import Names
 from labelmill.ops.fields import flat
 from labelmill.plan.columns import bind
-from labelmill.plan.survey import Use, survey
+from labelmill.plan.survey import Survey, Use, survey
 from labelmill.source import list_shards
 from labelmill.splits import CutRule, Rows, Shard
 from labelmill.stages.media import fetched, located
 from labelmill.storage import split_url
 from labelmill.tasks import Fields, Trainable
 
+Shards = tuple[Shard, ...]
 _RULE = CutRule(split_rows=2000, split_bytes=16 << 20)  # of a piece
 # Decoded, a picture of 224 x 224 pixels is 0.6 MB, and ten seconds of sound as much.
 _MEDIA_RULE = CutRule(split_rows=64, split_bytes=16 << 20)
@@ -39,6 +42,7 @@ class Corpus:
     request: ReadRequest
     fields: frozenset[str]  # of the task
     targets: frozenset[str]
+    names: Names = field(default_factory=dict)  # of numbers, in targets that are class labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +61,14 @@ class Piece:
         return np.flatnonzero(self.rows.good.to_numpy())
 
 
-def find(paths: Sequence[str], format_: str, columns: Mapping[str, str], task: Trainable) -> Corpus:
-    """The corpus behind the paths; raises ConfigError for columns that are not there.
+def find(files: Callable[[], Shards], columns: Mapping[str, str], task: Trainable) -> Corpus:
+    """The corpus in the files; raises ConfigError for columns that are not there.
 
     Raises InputError where nothing is there, or no file can be read.
     """
     notations = (*task.fields, *task.targets)
     try:
-        shards = list_shards(paths, format_).shards
+        shards = files()
         texts = [one.name for one in flat(notations) if one.kind == "text"]
         names = frozenset(columns.get(name, name) for name in texts)
         found = survey(shards, Use(texts=names, kept=frozenset()))
@@ -77,6 +81,7 @@ def find(paths: Sequence[str], format_: str, columns: Mapping[str, str], task: T
         raise InputError(
             f"{shard!r} cannot be opened: {reason}; mend it, or take it out of the data"
         )
+    targets = frozenset(one.name for one in flat(task.targets)) & bound.columns.keys()
     return Corpus(
         shards=shards,
         request=ReadRequest(
@@ -86,8 +91,25 @@ def find(paths: Sequence[str], format_: str, columns: Mapping[str, str], task: T
             kinds=bound.kinds,
         ),
         fields=frozenset(one.name for one in flat(task.fields)) & bound.columns.keys(),
-        targets=frozenset(one.name for one in flat(task.targets)) & bound.columns.keys(),
+        targets=targets,
+        names=_names(found, {name: bound.columns[name] for name in targets}),
     )
+
+
+def at(paths: Sequence[str], format_: str) -> Shards:
+    """The files at the paths of a job; raises InputError where there are none."""
+    return list_shards(paths, format_).shards
+
+
+def _names(found: Survey, targets: Mapping[str, str]) -> Names:
+    """By target, of those whose column is one of class labels."""
+    for column in targets.values():
+        if column in found.torn:
+            raise InputError(
+                f"column {column!r} has other names for its numbers in one file than in another, "
+                "expected the same ClassLabel in all; mend them, or learn from a column of texts"
+            )
+    return {name: found.names[column] for name, column in targets.items() if column in found.names}
 
 
 def read(corpus: Corpus) -> Iterator[Piece]:
@@ -101,8 +123,22 @@ def read(corpus: Corpus) -> Iterator[Piece]:
                     f"{shard.url!r} is damaged at {broken.start}: {broken.reason}; mend it, or "
                     "take it out of the data"
                 )
-            rows = located(piece.rows, corpus.request.kinds, shard.url)
+            rows = located(_named(piece.rows, corpus), corpus.request.kinds, shard.url)
             yield replace(piece_of(shard.path, rows, corpus), root=split_url(shard.url)[0])
+
+
+def _named(rows: Rows, corpus: Corpus) -> Rows:
+    """With the names of class labels; a row with a number that has none is bad."""
+    for target, names in corpus.names.items():
+        column = class_labels.named(rows.fields[target], names)
+        lost = pc.and_(rows.good, pc.and_(rows.fields[target].is_valid(), column.is_null()))
+        reason = f"{target} is a number that has no name in its ClassLabel of {len(names)}"
+        rows = replace(
+            rows,
+            fields={**rows.fields, target: column},
+            error=pc.if_else(lost, reason, rows.error),
+        )
+    return rows
 
 
 def with_media(piece: Piece, corpus: Corpus) -> Piece:

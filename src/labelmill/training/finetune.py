@@ -1,8 +1,7 @@
 """Fine-tuning: from a job to a trained model, or to where an earlier attempt stopped.
 
-Beside the result lies its state, a directory of the same name with '.training' at its end: the
-manifest, the examples, the checkpoints, and TensorBoard's files. A result that is there is whole,
-and nothing is trained again.
+Beside the result lies its state (see `state`). A result that is there is whole, and nothing is
+trained again.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,16 +21,17 @@ from labelmill.learning import Head
 from labelmill.ops import plugins
 from labelmill.storage import absolute, is_local
 from labelmill.tasks import Trainable, is_trainable, model_class, sentence
-from labelmill.training import corpus, manifest, ray_group, weights
-from labelmill.training.arguments import arguments, metric
+from labelmill.training import corpus, labelling, manifest, ray_group, weights
+from labelmill.training.arguments import arguments, metric, refuse_unsharded
+from labelmill.training.dataset import sources
 from labelmill.training.exporting import export, results_of
 from labelmill.training.manifest import Data, TrainManifest
 from labelmill.training.preparing import Learning, Places, Preparation, Say, headed
 from labelmill.training.ray_group import Group, Kept, Show, Wished
 from labelmill.training.recipe import ModelRecipe, TrainRecipe
 from labelmill.training.results import results
+from labelmill.training.state import State
 
-_MANIFEST, _EXAMPLES, _BOARD = "training.json", "examples", "tensorboard"
 Finished = Mapping[str, Any]  # what `exporting.RESULTS` holds
 Papers = Callable[[Finished], Mapping[str, bytes]]  # files for people, by name
 
@@ -51,14 +51,14 @@ class Plan:
     finished: Finished | None  # the result that is there
 
     @property
-    def state(self) -> Path:
+    def state(self) -> State:
         """Where everything else lies."""
-        return self.place.with_name(f"{self.place.name}.training")
+        return State.beside(self.place)
 
     @property
     def begun(self) -> bool:
         """Whether an earlier attempt has read the data."""
-        return (self.state / _MANIFEST).is_file()
+        return self.state.manifest.is_file()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +85,12 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
     )
     facts = checkpoints.facts(checkpoint, task.processor)
     preparation = _preparation(job, task)
-    measured = job.data.validation is not None or job.data.validation_fraction > 0
+    measured = job.data.has_validation or job.data.validation_fraction > 0
     arguments(job.training, measured=measured, device="cpu")
+    if labelling.is_wanted(task, job.training):
+        labelling.scorer_of(task, facts, job.options)
     workers = group()
+    refuse_unsharded(job.training, workers=workers.workers, device=workers.device)
     digests = preparation.digests | {"model.digest": checkpoint.digest}
     settings = manifest.settings(job, digests=digests, workers=workers.workers)
     finished = results_of(place)
@@ -95,11 +98,11 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
         job=job, task=task, checkpoint=checkpoint, facts=facts, preparation=preparation,
         group=workers, settings=settings, place=place, finished=finished,
     )  # fmt: skip
-    standing = TrainManifest.load(plan.state / _MANIFEST)
+    standing = TrainManifest.load(plan.state.manifest)
     if finished is not None:
         manifest.refuse_other(finished["settings"], settings, str(place))
     elif standing is not None:
-        manifest.refuse_other(standing.settings, settings, str(plan.state))
+        manifest.refuse_other(standing.settings, settings, str(plan.state.path))
     return plan
 
 
@@ -112,11 +115,14 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
     """
     if plan.finished is not None:
         say(f"{str(plan.place)!r} is trained already; nothing to do")
+        _tidy(plan)
         return plan.finished
     ready = prepare(plan, say)
     say(_beginning(plan, ready))
-    kept = ray_group.run(ready.recipe, plan.group, plan.state, show=show, wished=wished)
-    return _exported(plan, ready, kept, papers)
+    kept = ray_group.run(ready.recipe, plan.group, plan.state.path, show=show, wished=wished)
+    told = _exported(plan, ready, kept, papers)
+    _tidy(plan)
+    return told
 
 
 def prepare(plan: Plan, say: Say) -> Ready:
@@ -131,14 +137,14 @@ def prepare(plan: Plan, say: Say) -> Ready:
 
 
 def _prepared(plan: Plan, learning: Learning, say: Say) -> TrainManifest:
-    standing = TrainManifest.load(plan.state / _MANIFEST)
+    standing = TrainManifest.load(plan.state.manifest)
     if standing is not None:
         return standing
     say("reading the data")
     head = plan.preparation.head(learning)
-    data = plan.preparation.write(learning, head, _places(plan.state), say)
+    data = plan.preparation.write(learning, head, _places(plan), say)
     made = TrainManifest(settings=plan.settings, data=data)
-    made.save(plan.state / _MANIFEST)
+    made.save(plan.state.manifest)
     return made
 
 
@@ -147,10 +153,13 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
     head = Head(labels=data.labels, problem_type=data.problem_type, counts=data.counts)
     learning = headed(learning, head if data.labels else None)
     objective = plan.task.objective(learning.facts, job.options)
+    weights.refuse_smoothing(job.training, objective)
     measured = data.validation > 0
     chosen = arguments(job.training, measured=measured, device=plan.group.device)
     sampling = chosen.pop("train_sampling_strategy")
-    places = _places(plan.state)
+    places = _places(plan)
+    answers = labelling.metrics(plan.task, job.training)
+    gold = places.gold if places.gold is not None and places.gold.is_file() else None
     return TrainRecipe(
         task=job.task,
         options=job.options,
@@ -167,19 +176,20 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
         objective=objective,
         arguments=chosen,
         weights=weights.of(job.data.class_weights, objective, data),
-        metric=metric(job.training, objective),
+        metric=metric(job.training, objective, answers),
         best=job.training.load_best_model_at_end and measured,
         patience=_patience(job, measured=measured),
         examples=str(places.train),
         validation=str(places.validation) if measured else None,
-        board=str(plan.state / _BOARD),
+        board=str(plan.state.board),
         readout=(
             plan.task.readout(learning.processor, learning.facts, job.options)
-            if objective == "in_batch_negatives"
+            if objective == "in_batch_negatives" or gold is not None
             else None
         ),
         grouped=sampling == "group_by_length",
         shuffled=sampling != "sequential",
+        gold=None if gold is None else str(gold),
     )
 
 
@@ -189,6 +199,11 @@ def _exported(plan: Plan, ready: Ready, kept: Kept, papers: Papers) -> Finished:
     files = {**papers(told), **_sentence_files(plan)}
     export(recipe.model, kept.best, ready.processor, told, files, plan.place)
     return told
+
+
+def _tidy(plan: Plan) -> None:
+    """Who asks for a number of checkpoints gets to keep them."""
+    plan.state.tidy(checkpoints="save_total_limit" in plan.job.training.others)
 
 
 def _sentence_files(plan: Plan) -> dict[str, bytes]:
@@ -218,21 +233,12 @@ def _task(job: TrainJob) -> Trainable:
 
 def _preparation(job: TrainJob, task: Trainable) -> Preparation:
     data = job.data
-    train = corpus.find(data.train, data.format, data.columns, task)
-    validation = (
-        None
-        if data.validation is None
-        else corpus.find(data.validation, data.format, data.columns, task)
-    )
-    return Preparation(data, job.training.seed, train, validation)
+    train, *back = (corpus.find(files, data.columns, task) for files in sources(data))
+    return Preparation(data, job.training.seed, train, back[0] if back else None)
 
 
-def _places(state: Path) -> Places:
-    return Places(
-        train=state / _EXAMPLES / "train.arrow",
-        validation=state / _EXAMPLES / "validation.arrow",
-        rejects=state / _EXAMPLES / "rejects.jsonl",
-    )
+def _places(plan: Plan) -> Places:
+    return plan.state.places(labelled=labelling.is_wanted(plan.task, plan.job.training))
 
 
 def _patience(job: TrainJob, *, measured: bool) -> int | None:
@@ -247,7 +253,7 @@ def _patience(job: TrainJob, *, measured: bool) -> int | None:
 
 def _beginning(plan: Plan, ready: Ready) -> str:
     data, group = ready.manifest.data, plan.group
-    going_on = (plan.state / ray_group.CHECKPOINTS).exists()
+    going_on = plan.state.checkpoints.exists()
     verb = "going on with" if going_on else "starting"
     precision = "bfloat16" if ready.recipe.arguments["bf16"] else "float32"
     labels = f", {len(data.counts)} labels" if data.counts else ""

@@ -23,12 +23,14 @@ from labelmill.checkpoints import localize
 from labelmill.errors import EngineError
 from labelmill.learning import Objective
 from labelmill.readouts import Embedding
+from labelmill.training import attention
 from labelmill.training.checkpointing import Keep, is_finished
 from labelmill.training.collate import Collator
 from labelmill.training.contrast import Contrast
 from labelmill.training.examples import StoredExamples
+from labelmill.training.labelling import Labelling
 from labelmill.training.losses import Loss
-from labelmill.training.measuring import LOSS, METRICS, measure
+from labelmill.training.measuring import LOWEST, METRICS, measure
 from labelmill.training.model import load
 from labelmill.training.recipe import TrainRecipe
 from labelmill.training.seat import Seat
@@ -67,9 +69,12 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch) -> TaskTrainer:
     keep = Keep(seat, recipe.metric)
     measured = recipe.objective in METRICS
     model = load(recipe.model)
+    if recipe.arguments["use_cpu"] and examples.layout.inputs:
+        attention.choose(model, longest=int(examples.lengths.max()))
     trainer = TaskTrainer(
         loss=_loss(recipe),
         contrast=_contrast(recipe, model),
+        measure=Labelling(recipe) if recipe.gold else None,
         grouped=recipe.grouped,
         shuffled=recipe.shuffled,
         model=model,
@@ -99,7 +104,7 @@ def _arguments(
         output_dir=str(seat.scratch),
         label_names=list(examples.layout.targets),
         metric_for_best_model=recipe.metric if measured else None,
-        greater_is_better=recipe.metric != LOSS if measured else None,
+        greater_is_better=recipe.metric not in LOWEST if measured else None,
         prediction_loss_only=recipe.objective not in METRICS,
         **chosen,
     )
@@ -107,7 +112,8 @@ def _arguments(
 
 def _loss(recipe: TrainRecipe) -> Loss:
     weights = torch.tensor(recipe.weights, dtype=torch.float32) if recipe.weights else None
-    return Loss(objective=recipe.objective, weights=weights)
+    smoothing = float(recipe.arguments.get("label_smoothing_factor", 0.0))
+    return Loss(objective=recipe.objective, weights=weights, smoothing=smoothing)
 
 
 def _contrast(recipe: TrainRecipe, model: PreTrainedModel) -> Contrast | None:

@@ -1,9 +1,10 @@
 """Measuring: what is told of a model while it is trained, from its logits over the kept-back rows.
 
-By scikit-learn and seqeval. Which objectives have such metrics is said in `METRICS`: what a model
-writes is measured by its loss alone until it is labelled with.
+By scikit-learn and seqeval. Which objectives have such metrics is said in `METRICS`; what models
+answer or write in words is measured by `labelling`.
 """
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,9 +20,11 @@ from labelmill.learning import IGNORED, Objective
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.generic]
-LOSS = "loss"
+LOSS, PERPLEXITY = "loss", "perplexity"
+_OVERFLOW = 700.0  # of a double's exponential
+LOWEST = frozenset((LOSS, PERPLEXITY, "rmse"))  # best when lowest; all others when highest
 
-# The first is the one by which the best checkpoint is found; higher is better.
+# The first is the one by which the best checkpoint is found.
 METRICS: Mapping[Objective, tuple[str, ...]] = {
     "classes": ("accuracy", "f1_macro"),
     "label_sets": ("f1_micro", "f1_macro", "exact"),
@@ -31,8 +34,15 @@ METRICS: Mapping[Objective, tuple[str, ...]] = {
 
 
 def main_metric(objective: Objective) -> str:
-    """The metric that is best when highest, or `loss`."""
+    """The metric by which a checkpoint is best where the job names none."""
     return METRICS.get(objective, (LOSS,))[0]
+
+
+def of_loss(objective: Objective, loss: float) -> dict[str, float]:
+    """What is told beside the loss that says no more than it: of next tokens, their perplexity."""
+    if objective != "next_token":
+        return {}
+    return {PERPLEXITY: math.exp(loss) if loss < _OVERFLOW else math.inf}
 
 
 def measure(

@@ -5,7 +5,8 @@ is wrong with a row is told with its place; where too many are wrong, nothing is
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from labelmill.config.section import Section
 from labelmill.errors import InputError, RowRefused
 from labelmill.learning import Head
 from labelmill.tasks import Trainable
+from labelmill.tasks import gold as right
 from labelmill.training import corpus, examples
 from labelmill.training.corpus import Corpus, Piece
+from labelmill.training.gold import GoldWriter
 from labelmill.training.manifest import Data
 
 Say = Callable[[str], None]
@@ -44,6 +47,7 @@ class Places:
     train: Path
     validation: Path
     rejects: Path
+    gold: Path | None = None  # rows to measure by as they are; None: not wanted
 
 
 @dataclass(slots=True)
@@ -82,9 +86,9 @@ class Preparation:
         return len(self._train.shards) + len(self._validation.shards if self._validation else ())
 
     def head(self, learning: Learning) -> Head | None:
-        """What the model is to give; one time through the rows that are learned from."""
+        """What the model is to give; one time through the rows where the task finds it there."""
         columns: dict[str, list[pa.ChunkedArray]] = {}
-        for piece in corpus.read(self._train):
+        for piece in corpus.read(self._train) if learning.task.finds_head else ():
             mine = pa.array(~self._kept_back(piece)[piece.places])
             for name, column in piece.targets.items():
                 columns.setdefault(name, []).append(column.filter(mine))
@@ -92,21 +96,21 @@ class Preparation:
             name: pa.chunked_array([chunk for one in found for chunk in one.chunks])
             for name, found in columns.items()
         }
-        return learning.task.head(whole, learning.facts, learning.options)
+        return learning.task.head(whole, self._named(learning.facts), learning.options)
+
+    def _named(self, facts: ModelFacts) -> ModelFacts:
+        """Class labels are the model's labels, in their order, unless it has them all already."""
+        for names in self._train.names.values():
+            if names and not set(names) <= set(facts.labels):
+                return replace(facts, labels=names)
+        return facts
 
     def write(self, learning: Learning, head: Head | None, places: Places, say: Say) -> Data:
         """Encode every row and write the files; raises InputError where too many are bad."""
         learning = headed(learning, head)
         tally, kept = _Tally(), _Tally()
         train = examples.write(places.train, self._tables(self._train, learning, tally, back=False))
-        measured = self._validation or self._train
-        wanted = self._validation is not None or self._section.validation_fraction > 0
-        back = self._validation is None
-        validation = (
-            examples.write(places.validation, self._tables(measured, learning, kept, back=back))
-            if wanted
-            else 0
-        )
+        validation = self._write_validation(learning, places, kept)
         rejects = [*tally.rejects, *kept.rejects]
         rows = tally.rows + kept.rows
         _write_lines(places.rejects, rejects)
@@ -123,12 +127,29 @@ class Preparation:
             digests=self.digests,
         )
 
+    def _write_validation(self, learning: Learning, places: Places, tally: _Tally) -> int:
+        """The examples to measure by, and where it is wanted their rows as they are."""
+        back = self._validation is None
+        if back and self._section.validation_fraction == 0:
+            return 0
+        source = self._validation or self._train
+        with ExitStack() as stack:
+            gold = None if places.gold is None else stack.enter_context(GoldWriter(places.gold))
+            tables = self._tables(source, learning, tally, back=back, gold=gold)
+            return examples.write(places.validation, tables)
+
     def _kept_back(self, piece: Piece) -> "np.typing.NDArray[np.bool_]":
         fraction = 0.0 if self._validation is not None else self._section.validation_fraction
         return corpus.kept_back(piece, fraction, self._seed)
 
     def _tables(
-        self, source: Corpus, learning: Learning, tally: _Tally, *, back: bool
+        self,
+        source: Corpus,
+        learning: Learning,
+        tally: _Tally,
+        *,
+        back: bool,
+        gold: GoldWriter | None = None,
     ) -> Iterator[pa.Table]:
         """The examples of the rows that are kept back, or of those that are not."""
         for piece in corpus.read(source):
@@ -143,6 +164,8 @@ class Preparation:
             )
             for row, reason in sorted(learned.encoded.errors.items()):
                 tally.reject(mine, int(mine.places[row]), reason)
+            if gold is not None:
+                _add(gold, learning.task, mine, learned.encoded.errors)
             made = examples.table(learned)
             tally.rows += len(mine.places) - len(learned.encoded.errors)
             tally.tokens += int(made[examples.LENGTH].to_numpy().sum()) // learned.encoded.unit
@@ -182,6 +205,14 @@ def _only(piece: Piece, wanted: "np.typing.NDArray[np.bool_]", source: Corpus) -
     ]
     rows = piece.rows.with_error(pa.chunked_array([pa.array(errors, pa.string())]))
     return corpus.piece_of(piece.shard, rows, source)
+
+
+def _add(gold: GoldWriter, task: Trainable, piece: Piece, errors: Mapping[int, str]) -> None:
+    """The rows of the piece that are measured by, as they are."""
+    good = pa.array([row not in errors for row in range(len(piece.places))], pa.bool_())
+    fields = {name: column.filter(good) for name, column in piece.fields.items()}
+    targets = {name: column.filter(good) for name, column in piece.targets.items()}
+    gold.add(fields, right(task, targets))
 
 
 def _write_lines(path: Path, rejects: list[dict[str, Any]]) -> None:

@@ -47,6 +47,8 @@ class TrainRecipe:
     examples: str  # file of examples to learn from
     validation: str | None  # the same to measure by
     board: str  # directory for TensorBoard
-    readout: Readout | None  # what makes vectors of a model that learns embeddings, else None
+    # What is read of the model where its loss or its answers need more than its forward pass.
+    readout: Readout | None
     grouped: bool  # examples of like length share a step
     shuffled: bool
+    gold: str | None = None  # file of rows to label and compare when measuring

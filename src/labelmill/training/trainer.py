@@ -6,31 +6,42 @@ not depend on the number of workers (`order`).
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
 from labelmill.training.contrast import Contrast
 from labelmill.training.decoder_inputs import decoder_inputs
 from labelmill.training.losses import Loss
+from labelmill.training.measuring import of_loss
 from labelmill.training.order import LongestFirst, Order
 
 Tensors = dict[str, torch.Tensor]
+Measure = Callable[[Any], dict[str, float]]  # of a model in evaluation mode, by all workers
 
 
 class TaskTrainer(Trainer):
     """See the module."""
 
     def __init__(
-        self, *, loss: Loss, contrast: Contrast | None, grouped: bool, shuffled: bool, **rest: Any
+        self,
+        *,
+        loss: Loss,
+        contrast: Contrast | None,
+        measure: Measure | None,
+        grouped: bool,
+        shuffled: bool,
+        **rest: Any,
     ) -> None:
         super().__init__(**rest)
         self._loss = loss
         self._contrast = contrast
+        self._measure = measure
         self._grouped = grouped
         self._shuffled = shuffled
         # Both say that a loss is that of a whole step already, not of one of its batches.
@@ -40,9 +51,13 @@ class TaskTrainer(Trainer):
     @cached_property
     def _accepted(self) -> frozenset[str]:
         """Inputs that the model takes."""
-        module = self.accelerator.unwrap_model(self.model)
-        module = module.get_base_model() if hasattr(module, "get_base_model") else module
-        return frozenset(inspect.signature(module.forward).parameters)
+        return frozenset(inspect.signature(self._module.forward).parameters)
+
+    @property
+    def _module(self) -> Any:
+        """The model of transformers, in which adapters are, if there are any."""
+        module: Any = self.accelerator.unwrap_model(self.model)
+        return module.get_base_model() if hasattr(module, "get_base_model") else module
 
     def order(self) -> Order:
         """In which order examples are learned from."""
@@ -61,6 +76,19 @@ class TaskTrainer(Trainer):
     @override
     def _get_eval_sampler(self, eval_dataset: Any) -> torch.utils.data.Sampler[int]:
         return LongestFirst(eval_dataset.lengths)  # type: ignore[return-value]  # as above
+
+    @override
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """With what else is measured of the model."""
+        seen = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        metrics: dict[str, float] = seen.metrics or {}
+        more = of_loss(self._loss.objective, metrics[f"{prefix}_loss"])
+        if self._measure is not None:
+            with self.accelerator.autocast():
+                more |= self._measure(self._module)
+        metrics |= {f"{prefix}_{name}": value for name, value in more.items()}
+        return seen._replace(metrics=metrics)
 
     @override
     def get_batch_samples(

@@ -52,6 +52,8 @@ class Watch(TrainerCallback):
             self._stop = self._seat.show(self._standing(args, state, now - self._begun))
         if self._agreed(args, state) and state.global_step < state.max_steps:
             self.stopped = control.should_save = control.should_training_stop = True
+        if state.global_step >= state.max_steps and args.save_strategy == "no":
+            control.should_save = True  # the result is made of a checkpoint
 
     @override
     def on_epoch_end(

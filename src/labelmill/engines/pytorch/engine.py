@@ -69,6 +69,13 @@ _READERS: Mapping[type[Readout], str] = {
 }
 
 
+def reader(readout: Readout, model: Model, checkpoint: Checkpoint) -> Reader:
+    """What reads the model out so; raises ConfigError or ModelError where it cannot be."""
+    module = importlib.import_module(f"{__package__}.{_READERS[type(readout)]}")
+    made: Reader = module.reader(readout, model, checkpoint)
+    return made
+
+
 class PyTorchEngine:
     """See Engine."""
 
@@ -98,12 +105,11 @@ class PyTorchEngine:
         self._transfer = Transfer() if device == "cuda" else None
         self._coming: deque[Coming] = deque()
         self._packed: PackedReader | None = None
-        make = importlib.import_module(f"{__package__}.{_READERS[type(readout)]}").reader
         with torch.inference_mode():
-            self._read: Reader | None = make(readout, Model(module, device), checkpoint)
+            self._read: Reader | None = reader(readout, Model(module, device), checkpoint)
             if packing is not None and is_packable(module, readout):
                 model = PackedModel(module, device)
-                self._packed = PackedReader(make(readout, model, checkpoint), model, packing)
+                self._packed = PackedReader(reader(readout, model, checkpoint), model, packing)
         if self._packed is not None and not self._agrees():
             self._packed = None
         self.packs = self._packed is not None
