@@ -56,7 +56,7 @@ def _table(records: list[Record]) -> Table:
     for name in ("set", "metric", "value", "interval", "goal", "rows", "epochs", "seed", "minutes"):
         table.add_column(name, justify="left" if name in {"set", "metric"} else "right")
     for one in records:
-        interval = "-" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+        interval = "-" if one.low is None else f"{one.low:.3f}-{one.high:.3f}"
         goal = one.goal if one.goal is not None else one.baseline
         wanted = "-" if goal is None else f"{goal:.3f}"
         cells = (
