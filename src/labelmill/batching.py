@@ -56,10 +56,13 @@ def microbatches(
             start = stop
 
 
-def outputs_in_order(pieces: Sequence[tuple[Places, Outputs]], sequences: int) -> Outputs:
+def outputs_in_order(
+    pieces: Sequence[tuple[Places, Outputs]], sequences: int, originals: Places | None = None
+) -> Outputs:
     """The outputs of all microbatches, each with its places, as one, in the order of the places.
 
-    Without a piece there is no output.
+    Of each sequence; or, where `originals` [sequences] says so, of the one that was predicted in
+    its stead. Without a piece there is no output.
     """
     if not pieces:
         return {}
@@ -67,6 +70,7 @@ def outputs_in_order(pieces: Sequence[tuple[Places, Outputs]], sequences: int) -
     back = np.empty(sequences, np.int64)
     back[places] = np.arange(len(places))
     return {
+    back = back if originals is None else back[originals]
         name: _in_order([outputs[name] for _, outputs in pieces], back) for name in pieces[0][1]
     }
 

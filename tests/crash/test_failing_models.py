@@ -62,7 +62,10 @@ def test_model_that_kills_its_process_while_it_is_loaded_ends_the_job(
 
 def test_microbatch_beyond_memory_is_halved_until_every_row_is_labelled(tmp_path: Path) -> None:
     words = WORDS.split()
-    texts = [" ".join(words[(row + k) % len(words)] for k in range(60)) for row in range(_ROWS)]
+    texts = [
+        " ".join(words[(row // len(words) ** (k % 3) + k) % len(words)] for k in range(60))
+        for row in range(_ROWS)  # no two alike
+    ]
     (tmp_path / "in").mkdir()
     pq.write_table(pa.table({"text": texts}), tmp_path / "in" / "long.parquet")
     job = corpus.write_job(

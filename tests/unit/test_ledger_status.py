@@ -38,6 +38,7 @@ def test_status_of_a_running_run_counts_single_receipts_that_nobody_compacted() 
         "rows_read": 10,
         "rows_labelled": 7,
         "rows_rejected": 3,
+        "rows_repeated": 0,
         "shards": 2,
         "shards_damaged": 0,
         "splits": None,

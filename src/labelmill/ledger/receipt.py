@@ -48,6 +48,8 @@ class Receipt:
     breaks: tuple[Break, ...]
     seconds: Mapping[str, float]  # stage -> wall seconds
     attempt: str
+    rows_repeated: int = 0  # of those read: the same to the model as an earlier row of the split
+    tokens_repeated: int = 0  # of `tokens`: predicted with the earlier sequence that is the same
     agreement: Mapping[str, Any] | None = None  # the float32 self-check, where this split had one
     replica: Mapping[str, Any] = field(
         default_factory=dict

@@ -39,6 +39,7 @@ class Status:
     rows_read: int
     rows_labelled: int
     rows_rejected: int
+    rows_repeated: int
     shards: int
     shards_damaged: int
     splits: int | None

@@ -15,6 +15,7 @@ OTHER = "(other reasons)"
 _REASONS = 1_000
 DAMAGE_KEPT = 1_000
 _SUMS = ("rows_read", "rows_labelled", "rows_rejected", "rows_written", "tokens", "padded_tokens")
+_NEWER = ("rows_repeated", "tokens_repeated")  # in old receipts they are not: nothing was saved
 
 
 class Tally:
@@ -22,7 +23,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.splits = 0
-        self.sums = dict.fromkeys(_SUMS, 0)
+        self.sums = dict.fromkeys((*_SUMS, *_NEWER), 0)
         self.stage_seconds: dict[str, float] = {}
         self.reasons: Counter[str] = Counter()
         self.damage: list[PlacedBreak] = []
@@ -36,6 +37,8 @@ class Tally:
         sums = self.sums
         for name in _SUMS:
             sums[name] += entry[name]
+        for name in _NEWER:
+            sums[name] += entry.get(name, 0)
         for stage, seconds in entry["seconds"].items():
             self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
         for reason, count in entry["reasons"].items():

@@ -16,12 +16,14 @@ class Totals:
     rows_labelled: int
     rows_rejected: int
     rows_written: int
+    rows_repeated: int  # labelled with an earlier row of their split that is the same to the model
     shards: int
     shards_done: int
     shards_damaged: int
     splits: int | None  # None while shards are open whose number of splits nobody knows
     splits_done: int
-    tokens: int
+    tokens: int  # of every row, of the repeated ones too
+    tokens_repeated: int
     padded_tokens: int  # tokens computed, padding included
     seconds: float  # wall seconds in which at least one attempt worked
     stage_seconds: Mapping[str, float]  # summed over all workers
@@ -51,7 +53,8 @@ class Totals:
     @property
     def padding_fraction(self) -> float:
         """Share of the computed tokens that were padding; 0 where nothing was computed."""
-        return 1 - self.tokens / self.padded_tokens if self.padded_tokens else 0.0
+        computed = self.tokens - self.tokens_repeated
+        return 1 - computed / self.padded_tokens if self.padded_tokens else 0.0
 
     @property
     def rows_per_second(self) -> float:

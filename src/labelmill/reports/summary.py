@@ -33,6 +33,7 @@ def _numbers(status: Status) -> Table:
         ("rows read", f"{status.rows_read:,}"),
         ("rows labelled", f"{status.rows_labelled:,}"),
         ("rows rejected", f"{status.rows_rejected:,}"),
+        ("rows repeated", _repeated(status)),
         ("shards done", f"{status.totals.shards_done:,} of {status.shards:,}"),
         ("shards damaged", f"{status.shards_damaged:,}"),
         ("splits done", f"{status.splits_done:,} of {splits}"),
@@ -47,6 +48,12 @@ def _numbers(status: Status) -> Table:
     ):
         table.add_row(name, value)
     return table
+
+
+def _repeated(status: Status) -> str:
+    """Rows of which a model sees only the first, and their share."""
+    share = status.rows_repeated / status.rows_read if status.rows_read else 0.0
+    return f"{status.rows_repeated:,} ({share:.1%}, predicted once)"
 
 
 def _state(status: Status) -> str:

@@ -1,5 +1,6 @@
 """Inference: the encoded rows of one split through an engine, microbatch by microbatch.
 
+Sequences that are the same to the model are predicted once, and all of them get what came of it.
 Out of memory halves the budget, remembers it, and goes on with what is left; a single sequence that
 does not fit is the caller's to reject. Outputs come back in the order of the sequences, whatever
 the order of the microbatches was.
@@ -18,7 +19,7 @@ from labelmill.batching import microbatches, outputs_in_order
 from labelmill.engines import Engine
 from labelmill.errors import EngineError, OutOfMemory
 from labelmill.ledger import quantized
-from labelmill.ops import plugins
+from labelmill.ops import plugins, repeats
 from labelmill.plan.recipe import Recipe
 from labelmill.readouts import Readout
 from labelmill.stages.processor import processor_of
@@ -35,6 +36,7 @@ class Inferred:
     outputs: Outputs  # [sequences, ...] by name
     padded_tokens: int  # tokens computed, padding included
     finite: npt.NDArray[np.bool_]  # [sequences] every output is a finite number
+    repeated: npt.NDArray[np.bool_]  # [sequences] predicted with an earlier one that is the same
 
 
 class Inference:
@@ -48,12 +50,12 @@ class Inference:
 
     def run(self, encoded: Encoded, progress: Progress | None = None) -> Inferred:
         """Predict every sequence; raises EngineError where one alone does not fit into memory."""
-        collected = _Collected(len(encoded))
+        collected = _Collected(encoded, repeats.originals(encoded))
         while True:
             left = np.flatnonzero(~collected.done)
             try:
                 for batch in self._microbatches(encoded, left):
-                    self._forward(batch, collected, encoded.unit)
+                    self._forward(batch, collected)
                     if progress is not None:
                         progress(collected.sequences, collected.tokens)
                 return collected.inferred()
@@ -71,9 +73,9 @@ class Inference:
             packed=engine.packs,
         )
 
-    def _forward(self, batch: Microbatch, collected: "_Collected", unit: int) -> None:
+    def _forward(self, batch: Microbatch, collected: "_Collected") -> None:
         try:
-            collected.add(batch, self._engine.forward(batch), unit)
+            collected.add(batch, self._engine.forward(batch))
         except OutOfMemory as error:
             raise _TooLarge(batch) from error
 
@@ -98,26 +100,33 @@ class _TooLarge(Exception):  # noqa: N818 - never leaves this module
 class _Collected:
     """Outputs put back into the order of the sequences."""
 
-    def __init__(self, sequences: int) -> None:
-        self.done = np.zeros(sequences, np.bool_)
+    def __init__(self, encoded: Encoded, originals: npt.NDArray[np.int64]) -> None:
+        self._unit = encoded.unit
+        self._originals = originals
+        self._copies = np.bincount(originals, minlength=len(encoded))  # of each original, itself in
+        self._repeated = originals != np.arange(len(encoded))
+        self.done = self._repeated.copy()
         self._pieces: list[tuple[npt.NDArray[np.int64], Outputs]] = []
         self._padded = 0
         self.sequences = 0
         self.tokens = 0
 
-    def add(self, batch: Microbatch, outputs: Outputs, unit: int) -> None:
+    def add(self, batch: Microbatch, outputs: Outputs) -> None:
         self._pieces.append((batch.sequences, outputs))
         self.done[batch.sequences] = True
-        self._padded += -(-batch.size // unit)
-        self.sequences += len(batch.lengths)
-        self.tokens += int(batch.lengths.sum()) // unit
+        self._padded += -(-batch.size // self._unit)
+        copies = self._copies[batch.sequences]
+        self.sequences += int(copies.sum())
+        self.tokens += int((batch.lengths * copies).sum()) // self._unit
 
     def inferred(self) -> Inferred:
-        outputs = outputs_in_order(self._pieces, len(self.done))
+        outputs = outputs_in_order(self._pieces, len(self.done), self._originals)
         finite: npt.NDArray[np.bool_] = np.ones(len(self.done), np.bool_)
         for values in outputs.values():
             np.logical_and(finite, _finite(values), out=finite)
-        return Inferred(outputs=outputs, padded_tokens=self._padded, finite=finite)
+        return Inferred(
+            outputs=outputs, padded_tokens=self._padded, finite=finite, repeated=self._repeated
+        )
 
 
 def _finite(values: Array | Ragged) -> npt.NDArray[np.bool_]:

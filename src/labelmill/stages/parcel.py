@@ -29,6 +29,8 @@ class Head:
     skipped: bool = False  # the job is stopping: pass on, do nothing, commit nothing
     errors: Mapping[int, str] = field(default_factory=dict)  # row -> reason, found after reading
     tokens: int = 0
+    rows_repeated: int = 0
+    tokens_repeated: int = 0
     padded_tokens: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)  # stage -> wall seconds
     replica: Mapping[str, Any] = field(

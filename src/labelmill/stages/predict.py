@@ -85,6 +85,8 @@ class Replica:
             .with_head(
                 errors={**parcel.head.errors, **found},
                 tokens=int(encoded.lengths.sum()) // encoded.unit,
+                rows_repeated=_rows_saved(encoded, done),
+                tokens_repeated=int(encoded.lengths[done.repeated].sum()) // encoded.unit,
                 padded_tokens=done.padded_tokens,
                 replica=self._self_description(),
             )
@@ -134,6 +136,11 @@ def fields_of(parcel: Parcel) -> Fields:
     """The task's fields of the rows that were good when they were tokenized."""
     rows = parcel.rows()
     return {name: column.filter(rows.good) for name, column in rows.fields.items()}
+
+
+def _rows_saved(encoded: Encoded, done: Inferred) -> int:
+    """Rows for which nothing was predicted that had not been predicted for an earlier row."""
+    return len(np.unique(encoded.rows)) - len(np.unique(encoded.rows[~done.repeated]))
 
 
 class _Poster:

@@ -132,6 +132,8 @@ def _receipt(parcel: Parcel, recipe: Recipe, rejects: tuple[Reject, ...], rows: 
         rows_written=rows if output.on_bad_row == "null" else labelled,
         tokens=head.tokens,
         padded_tokens=head.padded_tokens,
+        rows_repeated=head.rows_repeated,
+        tokens_repeated=head.tokens_repeated,
         rejects=rejects,
         breaks=head.breaks,
         seconds=head.seconds,
