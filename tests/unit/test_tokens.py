@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelmill.errors import ModelError
-from labelmill.ops import tokens
+from labelmill.ops import text_batches, tokens
 from tests.support.models import ARCHITECTURES, processor_of
 
 KINDS = ["bert", "roberta", "xlm-roberta", "gpt2"]
@@ -49,7 +49,7 @@ def test_truncated_after_windows_is_not_disturbed_by_them(kind):
 
 
 def test_truncated_more_texts_than_a_batch_keeps_their_order(monkeypatch):
-    monkeypatch.setattr(tokens, "_BATCH_CHARACTERS", 20)
+    monkeypatch.setattr(text_batches, "_BATCH_CHARACTERS", 20)
     processor = processor_of("bert")
     rows = ["good " * (1 + number % 7) for number in range(50)]
     encoded = tokens.truncated(rows, processor, None)

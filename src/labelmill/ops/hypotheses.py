@@ -12,6 +12,7 @@ from labelmill.batch import Array, Encoded
 from labelmill.errors import ConfigError, ModelError
 from labelmill.ops import scores, tokens
 from labelmill.ops.prefixes import Prefixes
+from labelmill.ops.text_batches import batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,9 +41,7 @@ def paired(
             f"{type(processor).__name__!r}; add a tokenizer.json to the model"
         )
     pairs = _Pairs(hypotheses, processor, max_length)
-    return tokens.ragged(
-        (row for batch in tokens.batches(texts) for row in pairs.of(batch)), processor
-    )
+    return tokens.ragged((row for batch in batches(texts) for row in pairs.of(batch)), processor)
 
 
 def label_scores(

@@ -9,7 +9,7 @@ to cut.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Text = str | tuple[str, str]
@@ -25,6 +25,12 @@ _LINE = r"(?<=[!-~\w\u3001-\u303f\uff01-\uff60])[ \n]"
 _MARKS = r",./+=:;!?\u3001\u3002\uff01\uff0c\uff1f"
 _IDEOGRAPHS = r"\u4e00-\u9fff"
 _AFTER_LETTER = rf"(?<=[A-Za-z{_IDEOGRAPHS}])[{_MARKS}]"
+
+_ASCII_MARKS = r"!-/:-@\[-`{-~"
+# No control character after it, which might go and join it with what comes; else up to a space.
+_MARKS_ALONE = re.compile(rf" ?[A-Za-z0-9]++(?![^ -~\n])|[{_ASCII_MARKS}](?![^ -~\n])|[^ ]+")
+# Letters, after which there is a cut; other characters, to a cut before a space or through letters.
+_TO_LETTERS = re.compile(r"(?s) ?[A-Za-z]++|[^A-Za-z]*?[!-~](?= [!-~])|[^A-Za-z]*+[A-Za-z]++|.+")
 
 # Normalizers of single characters, or of one with the combining marks after it.
 _OF_CHARACTERS = {"Lowercase", "NFC", "NFD", "StripAccents"}
@@ -44,9 +50,15 @@ _WORDS = re.compile(
 class Prefixes:
     """Beginnings of texts for one `tokenizers.Tokenizer` that will truncate on the right."""
 
-    def __init__(self, backend: Any, tokens: int) -> None:
-        """`tokens`: how many are kept of a text at most. `backend` must not truncate yet."""
+    def __init__(
+        self, backend: Any, tokens: int, count: Callable[[str], int] | None = None
+    ) -> None:
+        """`tokens`: how many are kept of a text at most. `backend` must not truncate yet.
+
+        `count` counts the tokens of a text, if there is a faster way than the backend's.
+        """
         self._backend = backend
+        self._count = count or self._counted
         self._tokens = tokens
         self._rule = rule(backend)
 
@@ -79,7 +91,7 @@ class Prefixes:
             size = 2 * cut.start()
         return text
 
-    def _count(self, text: str) -> int:
+    def _counted(self, text: str) -> int:
         (encoding,) = self._backend.encode_batch_fast([text], add_special_tokens=False)
         return len(encoding.ids)
 
@@ -93,6 +105,29 @@ def rule(backend: Any) -> re.Pattern[str] | None:
     place = _place(splitter, normalizers)
     tokens = backend.get_added_tokens_decoder().values()
     return place if all(_stays_apart(token, place) for token in tokens) else None
+
+
+def keeps_leading_spaces(backend: Any) -> bool:
+    """Whether the space before a word reaches the splitter."""
+    normalizers = _members(backend.normalizer, "normalizers")
+    return not any(part["type"] == "Strip" and part["strip_left"] for part in normalizers)
+
+
+def inner_rule(backend: Any) -> re.Pattern[str] | None:
+    """What finds the pieces of an ASCII text without added tokens, `rule` given; None: none.
+
+    BERT takes every punctuation mark alone, and minds no space. Byte-level patterns always stop
+    after a letter where none follows; what begins there is no beginning of a text to them.
+    """
+    parts = list(_members(backend.pre_tokenizer, "pretokenizers"))
+    kinds = {part["type"] for part in _members(backend.normalizer, "normalizers")}
+    if not parts or any(part.get("add_prefix_space") for part in parts):
+        return None
+    if parts[0]["type"] == "BertPreTokenizer" and kinds <= {*_OF_CHARACTERS, "BertNormalizer"}:
+        return _MARKS_ALONE
+    if parts[0]["type"] in {"ByteLevel", "Split"} and kinds <= _OF_CHARACTERS:
+        return _TO_LETTERS
+    return None
 
 
 def _place(splitter: dict[str, Any], normalizers: list[dict[str, Any]]) -> re.Pattern[str]:

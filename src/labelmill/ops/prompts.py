@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labelmill.batch import Encoded
-from labelmill.ops import tokens
+from labelmill.ops.text_batches import batches
 
 Prompts = list[npt.NDArray[np.int32]]
 
@@ -29,7 +29,7 @@ def tokenized(texts: Sequence[str], processor: Any, *, special: bool) -> Prompts
 
 
 def _ids(texts: Sequence[str], processor: Any, *, special: bool) -> Iterator[list[int]]:
-    for batch in tokens.batches(texts):
+    for batch in batches(texts):
         yield from processor(batch, add_special_tokens=special, return_attention_mask=False)[
             "input_ids"
         ]

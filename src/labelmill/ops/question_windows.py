@@ -17,6 +17,7 @@ import numpy.typing as npt
 from labelmill.batch import Encoded
 from labelmill.errors import ConfigError, ModelError
 from labelmill.ops import tokens
+from labelmill.ops.text_batches import batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,7 +65,7 @@ def encode(
     written = _Written("token_type_ids" in processor.model_input_names)
     pairs = list(zip(questions, contexts, strict=True))
     row = 0
-    for batch in tokens.batches(pairs):
+    for batch in batches(pairs):
         asked = backend.encode_batch_fast([pair[0] for pair in batch], add_special_tokens=False)
         read = backend.encode_batch([pair[1] for pair in batch], add_special_tokens=False)
         for question, context, (_, text) in zip(asked, read, batch, strict=True):

@@ -27,6 +27,7 @@ from labelmill.batch import Encoded
 from labelmill.errors import ModelError
 from labelmill.ops import tokens
 from labelmill.ops.prefixes import Prefixes
+from labelmill.ops.text_batches import batches
 from labelmill.ops.tokens import Ids
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def of_texts(texts: Sequence[str], processor: "PreTrainedTokenizerBase", cut: Cu
     count = _WordCount(backend, processor)
     if cut.max_length is not None and cut.stride is None and processor.truncation_side == "right":
         texts = [str(text) for text in map(Prefixes(backend, cut.max_length).of, texts)]
-    encodings = (one for batch in tokens.batches(texts) for one in backend.encode_batch(batch))
+    encodings = (one for batch in batches(texts) for one in backend.encode_batch(batch))
     rows = (
         _row(encoding, count.of(encoding, text))
         for encoding, text in zip(encodings, texts, strict=True)
@@ -75,7 +76,7 @@ def of_words(
     lists = [list(words) for words in rows if words is not None]
     encodings = (
         encoding
-        for batch in tokens.batches(lists)
+        for batch in batches(lists)
         for encoding in backend.encode_batch(batch, is_pretokenized=True)
     )
     found = (_given(encoding, words) for encoding, words in zip(encodings, lists, strict=True))

@@ -3,29 +3,27 @@
 The result equals `processor(text, text_pair, truncation=True, max_length=...)` row by row. There,
 an empty or null second text means a single text. A row without any token (an empty text where the
 tokenizer adds no special tokens) has no sequence. Fast tokenizers are called in batches at their
-Rust backend; how many threads that takes is the caller's affair (TOKENIZERS_PARALLELISM,
-RAYON_NUM_THREADS).
+Rust backend, of single texts mostly for words that they have not seen yet (`ops.words`); how many
+threads that takes is the caller's affair (TOKENIZERS_PARALLELISM, RAYON_NUM_THREADS).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from labelmill.batch import Encoded, ModelFacts
 from labelmill.errors import ConfigError, ModelError
+from labelmill.ops.framing import Frame
 from labelmill.ops.prefixes import Prefixes, Text
+from labelmill.ops.text_batches import batches
+from labelmill.ops.words import Words, words_of
 
 if TYPE_CHECKING:  # importing it for real costs seconds, and this module is imported for --help
     from transformers import PreTrainedTokenizerBase
 
 Ids = npt.NDArray[np.int32]
-Input = TypeVar("Input", bound="Text | list[str]")  # of the tokenizer
-
-# Before it truncates, the backend holds about a hundred bytes a token for the whole batch.
-_BATCH_ROWS = 1024
-_BATCH_CHARACTERS = 1_000_000
 
 
 def length_limit(
@@ -64,9 +62,14 @@ def truncated(
     if not processor.is_fast:
         return ragged(_slow(texts, processor, max_length), processor)
     backend = backend_of(processor)
+    words, right = words_of(backend), processor.truncation_side == "right"
+    if max_length is not None and right:
+        counted = None if words is None else words.count
+        texts = list(map(Prefixes(backend, max_length, counted).of, texts))
+    frame = Frame.of(backend)
+    if words and frame and _all_single(texts) and (right or max_length is None):
+        return _from_words(texts, words, frame, processor, max_length)
     if max_length is not None:
-        if processor.truncation_side == "right":
-            texts = list(map(Prefixes(backend, max_length).of, texts))
         backend.enable_truncation(
             max_length, strategy="longest_first", direction=processor.truncation_side
         )
@@ -74,6 +77,25 @@ def truncated(
         encoding for batch in batches(texts) for encoding in backend.encode_batch_fast(batch)
     )
     return ragged(((encoding,) for encoding in encodings), processor)
+
+
+def _all_single(texts: Sequence[Text]) -> TypeGuard[Sequence[str]]:
+    return all(isinstance(text, str) for text in texts)
+
+
+def _from_words(
+    texts: Sequence[str],
+    words: Words,
+    frame: Frame,
+    processor: "PreTrainedTokenizerBase",
+    max_length: int | None,
+) -> Encoded:
+    ids, lengths = frame.around(words.ids(texts), max_length)
+    inputs = {"input_ids": ids}
+    if "token_type_ids" in processor.model_input_names:
+        inputs["token_type_ids"] = frame.types(lengths)
+    rows = np.flatnonzero(lengths).astype(np.int32)
+    return Encoded(rows=rows, lengths=lengths[rows], inputs=inputs)
 
 
 def windowed(
@@ -169,20 +191,6 @@ def room_for_text(
             f"of this model; expected at least {special + 1}"
         )
     return int(max_length - special)
-
-
-def batches(inputs: Sequence[Input]) -> Iterator[list[Input]]:
-    """As many texts, pairs or lists of words at a time as the backend's memory bears."""
-    batch: list[Input] = []
-    characters = 0
-    for text in inputs:
-        batch.append(text)
-        characters += len(text) if isinstance(text, str) else sum(map(len, text))
-        if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
 
 
 class _SlowEncoding:
