@@ -1,0 +1,111 @@
+"""`python -m benchmarks.start`: where the time of `labelmill label` goes on 1,000 short rows.
+
+The command runs in a process of its own, a few times, on the same rows and checkpoint as
+`benchmarks.label` takes; its driver notes when it comes past each step. The first run finds no
+converted model in the cache, the others find it.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+STEPS = ("imports", "ray", "plan", "first split", "other splits", "seal", "ray's end", "exit")
+
+
+def main() -> None:
+    """Measure and print a line a run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.start", description=__doc__)
+    parser.add_argument("--corpus", metavar="NAME=DIR:COLUMN", help="(default: docstrings)")
+    parser.add_argument("--rows", type=int, default=1_000)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.inside:
+        sys.exit(_inside(asked.inside))
+    with tempfile.TemporaryDirectory(prefix="labelmill-start-") as scratch:
+        _measure(asked, Path(scratch))
+
+
+def _measure(asked: argparse.Namespace, scratch: Path) -> None:
+    from benchmarks import checkpoint, corpus
+
+    named = corpus.named([asked.corpus] if asked.corpus else [], asked.rows)
+    chosen = asked.corpus.partition("=")[0] if asked.corpus else "short"
+    rows = corpus.table(named[chosen])
+    corpus.write(scratch / "in", rows, shards=2)
+    checkpoint.build(scratch / "model", rows["text"].to_pylist()[:64], 512)
+    environment = os.environ | {"HF_HOME": str(scratch / "cache"), "HF_HUB_OFFLINE": "1"}
+    for repeat in range(asked.repeats):
+        job = scratch / f"job-{repeat}.yaml"
+        settings = {
+            "task": "text-classification",
+            "model": {"path": str(scratch / "model")},
+            "source": {"path": str(scratch / "in")},
+            "output": {"path": str(scratch / f"out-{repeat}")},
+        }
+        job.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        argv = [sys.executable, "-m", "benchmarks.start", "--inside", str(job)]
+        subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL)
+        ended = time.time()
+        marks = [*json.loads(job.with_suffix(".marks").read_text("utf-8")), ended]
+        spent = [round(stop - start, 2) for start, stop in itertools.pairwise(marks)]
+        told = dict(zip(STEPS, spent, strict=True)) | {"whole": round(ended - marks[0], 2)}
+        print(json.dumps(told), flush=True)
+
+
+def _inside(job: str) -> int:
+    """The command, its steps noted beside the job file as unix seconds."""
+    import ray
+
+    from labelmill import pipeline
+    from labelmill.cli import labelling
+
+    marks = [psutil.Process().create_time(), time.time()]
+    committed: list[float] = []
+    _after(ray, "init", lambda: marks.append(time.time()))
+    _after(labelling, "make_plan", lambda: marks.append(time.time()))
+    run = pipeline.run
+
+    def noted(*arguments: Any, **settings: Any) -> Any:
+        for event in run(*arguments, **settings):
+            if isinstance(event, pipeline.Committed):
+                committed.append(time.time())
+            yield event
+
+    pipeline.run = noted
+    _after(
+        labelling.Labelling,
+        "work",
+        lambda: marks.extend([committed[0], committed[-1], time.time()]),
+    )
+    code = labelling.label(job, (), None, as_json=True, verbose=False)
+    marks.append(time.time())
+    Path(job).with_suffix(".marks").write_text(json.dumps(marks), encoding="utf-8")
+    return code
+
+
+def _after(owner: Any, name: str, note: Callable[[], None]) -> None:
+    """Have a function of ours tell that it is done."""
+    original = getattr(owner, name)
+
+    def noted(*arguments: Any, **settings: Any) -> Any:
+        found = original(*arguments, **settings)
+        note()
+        return found
+
+    setattr(owner, name, noted)
+
+
+if __name__ == "__main__":
+    main()
