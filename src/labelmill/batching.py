@@ -15,6 +15,7 @@ from labelmill.batch import Array, Encoded, Microbatch, Outputs, Ragged
 
 Places = npt.NDArray[np.int64]
 
+_LONG = 1024  # numbers of a sequence, as of sound, from which copying one by one is quicker
 _CHOICES = 256  # sizes of a microbatch that are weighed, from the largest down
 
 
@@ -69,8 +70,8 @@ def outputs_in_order(
     places = np.concatenate([where for where, _ in pieces])
     back = np.empty(sequences, np.int64)
     back[places] = np.arange(len(places))
-    return {
     back = back if originals is None else back[originals]
+    return {
         name: _in_order([outputs[name] for _, outputs in pieces], back) for name in pieces[0][1]
     }
 
@@ -144,15 +145,31 @@ def _packed(encoded: Encoded, offsets: Places, sequences: Places) -> Microbatch:
 def _padded(
     encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int
 ) -> dict[str, Array]:
-    lengths = encoded.lengths[sequences]
-    columns = np.arange(int(lengths[0]))
-    mask = columns < lengths[:, np.newaxis]
-    # Beyond a sequence's end the index may run out of the buffer; what it finds there is masked
-    # anyway.
-    index = np.minimum(offsets[sequences][:, np.newaxis] + columns, offsets[-1] - 1)
+    lengths, starts = encoded.lengths[sequences], offsets[sequences]
+    mask = np.arange(int(lengths[0])) < lengths[:, np.newaxis]
     inputs: dict[str, Array] = {"attention_mask": mask.astype(np.int64)}
     for name, values in encoded.inputs.items():
         filler = pad_token_id if name == "input_ids" else 0
         kind = np.float32 if values.dtype.kind == "f" else np.int64
-        inputs[name] = np.where(mask, values[index], filler).astype(kind)
+        padded = _copied if mask.shape[1] >= _LONG else _gathered
+        inputs[name] = padded(values, starts, lengths, mask, filler).astype(kind, copy=False)
     return inputs
+
+
+def _copied(
+    values: Array, starts: Places, lengths: Array, mask: npt.NDArray[np.bool_], filler: int
+) -> Array:
+    padded = np.full(mask.shape, filler, np.float32 if values.dtype.kind == "f" else np.int64)
+    for row, start, length in zip(padded, starts, lengths, strict=True):
+        row[:length] = values[start : start + length]
+    return padded
+
+
+def _gathered(
+    values: Array, starts: Places, lengths: Array, mask: npt.NDArray[np.bool_], filler: int
+) -> Array:
+    del lengths
+    # Beyond a sequence's end the index may run out of the buffer; what it finds there is masked
+    # anyway.
+    index = np.minimum(starts[:, np.newaxis] + np.arange(mask.shape[1]), len(values) - 1)
+    return np.where(mask, values[index], filler)

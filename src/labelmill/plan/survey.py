@@ -6,7 +6,6 @@ as damaged.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from labelmill.errors import InputError
 from labelmill.formats import Format, Inspection
+from labelmill.ledger import bulk
 from labelmill.ops import json_types, plugins, schemas
 from labelmill.ops.class_labels import Names
 from labelmill.splits import Shard
@@ -21,7 +21,7 @@ from labelmill.splits import Shard
 JSONL = "jsonl"
 _OF_SAMPLES = (JSONL, "webdataset")  # what a shard holds is told by nothing but its rows
 _SAMPLED = 64  # shards of such formats whose heads are read
-_THREADS = 16
+_THREADS = 32  # a footer of an object store is waiting, not work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +53,14 @@ class Use:
 def survey(shards: Sequence[Shard], use: Use) -> Survey:
     """Look into the shards; raises InputError where two do not fit one schema, or none opens."""
     chosen = _chosen(shards)
-    found: list[tuple[Shard, Inspection]] = []
+    found = _Found()
     unreadable: dict[str, str] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for shard, seen in zip(chosen, pool.map(_inspect, chosen), strict=True):
-            if isinstance(seen, Inspection):
-                found.append((shard, seen))
-            else:
-                unreadable[shard.path] = str(seen)
-    if not found:
+    for shard, seen in bulk.spread(_inspect, chosen, _THREADS):
+        if isinstance(seen, Inspection):
+            found.add(shard, seen)
+        else:
+            unreadable[shard.path] = str(seen)
+    if not found.kinds:
         path, reason = next(iter(unreadable.items()))
         raise InputError(
             f"none of {len(chosen)} shards can be opened; the first, {path!r}: {reason}"
@@ -69,23 +68,41 @@ def survey(shards: Sequence[Shard], use: Use) -> Survey:
     return _united(found, unreadable, use, complete=len(chosen) == len(shards))
 
 
+class _Found:
+    """Inspections, one of each kind: a hundred thousand shards differ in little but their rows."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[object, tuple[Shard, Inspection]] = {}
+        self.rows: int | None = 0  # None where only reading can tell
+
+    def add(self, shard: Shard, seen: Inspection) -> None:
+        schema, names = seen.schema.serialize().to_pybytes(), tuple(seen.names.items())
+        kind = (shard.format == JSONL, schema, seen.whole, seen.aside, names)
+        self._kinds.setdefault(kind, (shard, seen))
+        self.rows = None if self.rows is None or seen.rows is None else self.rows + seen.rows
+
+    @property
+    def kinds(self) -> list[tuple[Shard, Inspection]]:
+        """The first of each, in the order of the shards."""
+        return list(self._kinds.values())
+
+
 def _united(
-    found: list[tuple[Shard, Inspection]],
+    found: _Found,
     unreadable: Mapping[str, str],
     use: Use,
     *,
     complete: bool,
 ) -> Survey:
-    rows = [seen.rows for _, seen in found]
-    known = complete and not unreadable and all(count is not None for count in rows)
+    kinds = found.kinds
     return Survey(
-        schema=_unite(found, use),
-        whole=complete and all(seen.whole for _, seen in found),
-        rows=sum(count for count in rows if count is not None) if known else None,
+        schema=_unite(kinds, use),
+        whole=complete and all(seen.whole for _, seen in kinds),
+        rows=found.rows if complete and not unreadable else None,
         unreadable=unreadable,
-        aside=frozenset(name for _, seen in found for name in seen.aside),
-        names={column: names for _, seen in found for column, names in seen.names.items()},
-        torn=_torn(seen.names for _, seen in found),
+        aside=frozenset(name for _, seen in kinds for name in seen.aside),
+        names={column: names for _, seen in kinds for column, names in seen.names.items()},
+        torn=_torn(seen.names for _, seen in kinds),
     )
 
 
