@@ -20,9 +20,7 @@ Run = Callable[[], Any]
 def pipeline(task: str, path: str, fields: Fields, device: str, precision: str, **call: Any) -> Run:
     """transformers.pipeline over the first field."""
     make: Any = transformers.pipeline  # its overloads want the task's name as a literal
-    made = make(
-        task, model=path, device=device, dtype=getattr(torch, precision), batch_size=BATCH
-    )
+    made = make(task, model=path, device=device, dtype=getattr(torch, precision), batch_size=BATCH)
     values = next(iter(fields.values()))
     return lambda: list(made(_inputs(task, values), **call))
 

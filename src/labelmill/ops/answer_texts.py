@@ -15,7 +15,7 @@ from labelmill.batch import Encoded, Ragged
 from labelmill.errors import ConfigError
 from labelmill.learning import Examples
 from labelmill.ops.languages import Languages
-from labelmill.ops.tokens import batches
+from labelmill.ops.text_batches import batches
 
 
 def refuse_windows(long_text: str) -> None:

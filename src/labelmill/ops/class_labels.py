@@ -62,7 +62,8 @@ def _named(text: str | None, names: tuple[str, ...]) -> str | None:
         found = [_name(one, names) for one in told]
         return None if None in found else json.dumps(found, ensure_ascii=False)
     if isinstance(told, int) and not isinstance(told, bool):
-        return _name(told, names)
+        name: str | None = _name(told, names)
+        return name
     return text
 
 

@@ -127,9 +127,9 @@ def _check(name: str, value: Any) -> None:
         advice = f"did you mean {near[0]!r}?" if near else "see transformers' TrainingArguments"
         raise ConfigError(f"training.{name}: no such setting; {advice}")
     # Its type says text, for the command line; what transformers asks for is true.
-    hint = bool | str | None if name == "fsdp" else typing.get_type_hints(TrainingArguments)[name]
+    hints: dict[str, Any] = typing.get_type_hints(TrainingArguments) | {"fsdp": bool | str | None}
     try:
-        TypeAdapter(hint).validate_python(value)
+        TypeAdapter(hints[name]).validate_python(value)
     except ValidationError as error:
         raise ConfigError(
             f"training.{name}: {error.errors()[0]['msg'].lower()} (got {value!r:.80})"
