@@ -22,7 +22,7 @@ def main() -> None:
         records.append(measure(name, SETS[name], wish.data, wish.work / name, wish.set))
         if wish.out:
             _write(wish.out, records)
-    Console().print(_table(records))
+    Console(width=110).print(_table(records))
 
 
 def _wish() -> argparse.Namespace:
