@@ -51,9 +51,9 @@ def job(tmp_path: Path, path: str, **sections: Mapping[str, Any]) -> Any:
     folder.mkdir(exist_ok=True)
     for name, texts in (("a", TEXTS[:35]), ("b", TEXTS[35:])):
         lines = [json.dumps({"id": n, "text": text}) + "\n" for n, text in enumerate(texts)]
-        path = folder / f"{name}.jsonl"
-        if not path.exists():
-            path.write_text("".join(lines))
+        shard = folder / f"{name}.jsonl"
+        if not shard.exists():
+            shard.write_text("".join(lines))
     settings: dict[str, Any] = {
         "task": "text-classification",
         "model": {"path": path, "precision": "int8", "engine": "openvino", "min_agreement": 0.5},

@@ -1,7 +1,7 @@
 """Quantization: a graph in float32 to one in int8, by nncf, calibrated on microbatches of a job.
 
 Matrix products get weights and activations in int8, their ranges taken from the calibration; what
-nncf leaves alone (attention, norms, softmax) is computed in the precision that the bytes of the
+nncf leaves alone (norms, pooling) is computed in the precision that the bytes of the
 model name. Bytes hold a whole model: who has them, wherever, computes with the same numbers. It
 does not know whether the result is good enough: who asks for it compares.
 """
