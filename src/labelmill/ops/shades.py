@@ -38,6 +38,8 @@ def processing(processor: Callable[..., Mapping[str, Any]], first: "Image.Image"
     if not _looks_alike(settings):
         return whole
     table = _table(settings)
+    if table is None:
+        return whole
 
     def looked_up(picture: "Image.Image") -> Mapping[str, Any]:
         shades = _shades(settings, picture)
@@ -62,13 +64,15 @@ def _looks_alike(settings: Any) -> bool:
     return alone and not getattr(settings, "do_pad", None)
 
 
-def _table(settings: Any) -> Table:
-    """What the processor makes of every shade."""
+def _table(settings: Any) -> Table | None:
+    """What the processor makes of every shade; None where it makes no planes of pixels."""
     ramp = np.arange(_SHADES, dtype=np.uint8)[np.newaxis].repeat(16, axis=0)
     picture = images.pillow().fromarray(np.stack([ramp] * 3, axis=-1))
     as_it_is = {"do_resize": False, "do_center_crop": False}
-    found = settings(images=picture, return_tensors="np", **as_it_is)[_PIXELS]
-    table: Table = np.ascontiguousarray(np.asarray(found)[0, :, 0, :], np.float32)
+    found = np.asarray(settings(images=picture, return_tensors="np", **as_it_is)[_PIXELS])
+    if found.ndim != 4:
+        return None
+    table: Table = np.ascontiguousarray(found[0, :, 0, :], np.float32)
     return table
 
 
