@@ -20,7 +20,15 @@ from labelmill.training.collate import Collator
 from labelmill.training.examples import StoredExamples
 from tests.support.audio_models import RATE, file, tiny_audio_classifier, tone
 from tests.support.labelling import label
-from tests.support.media_training import LONG, ONE_STEP, first_loss, planned, prepared, trained
+from tests.support.media_training import (
+    LONG,
+    ONE_STEP,
+    first_loss,
+    kept_examples,
+    planned,
+    prepared,
+    trained,
+)
 from tests.support.training import losses_of, train_together
 
 LABELS = ["sound a", "sound b", "sound c"]
@@ -157,7 +165,7 @@ def test_padding_to_what_is_masked_is_no_sound(start, tmp_path, monkeypatch):
     made = job(start("wav2vec2-layer"), rows, tmp_path, {"max_steps": 1})
     trained(monkeypatch, made)
     plan = planned(made)
-    stored = StoredExamples(plan.state.path / "examples" / "train.arrow")
+    stored = StoredExamples(kept_examples(plan.state.path) / "train.arrow")
     assert plan.facts.sound is not None
     collate = Collator(layout=stored.layout, pad_token_id=0, shortest=plan.facts.sound.span)
     batch = collate([stored[place] for place in range(8)])

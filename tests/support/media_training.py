@@ -1,6 +1,7 @@
 """Trainings in this process: everything of `labelmill train` but the workers that Ray starts."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,19 @@ Job = Mapping[str, Any]
 
 
 def train_here(recipe: TrainRecipe, group: Group, state: Path, **_: Any) -> Kept:
-    """In place of `ray_group.run`."""
+    """In place of `ray_group.run`; the examples, which a finished run drops, are kept beside it."""
     assert group.workers == 1
+    shutil.copytree(Path(recipe.examples).parent, kept_examples(state), dirs_exist_ok=True)
     desk = Desk(state)
     assert loop.train(recipe, desk)
     last = desk.resume()
     assert last is not None
     return Kept(last=last, best=last)
+
+
+def kept_examples(state: Path) -> Path:
+    """Where `train_here` keeps the examples of a run."""
+    return state.with_name(f"{state.name}.examples")
 
 
 def trained(monkeypatch: pytest.MonkeyPatch, job: Job, said: list[str] | None = None) -> Any:
@@ -77,7 +84,7 @@ def planned(job: Job, workers: int = 1) -> finetune.Plan:
 
 def prepared(plan: finetune.Plan, inputs: str, name: str = "train") -> list[tuple[bytes, int]]:
     """These inputs and the label of every example, sorted."""
-    stored = StoredExamples(plan.state.path / "examples" / f"{name}.arrow")
+    stored = StoredExamples(kept_examples(plan.state.path) / f"{name}.arrow")
     batches = [batch_of([stored[place]], stored.layout) for place in range(len(stored))]
     return sorted((_bytes(batch[inputs]), int(_dense(batch["labels"])[0])) for batch in batches)
 
