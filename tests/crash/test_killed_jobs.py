@@ -101,6 +101,7 @@ def test_driver_and_all_killed_in_a_commit_resumes_to_the_same_bytes(work: Workp
     require_whole(work.out, work.whole, before)
 
 
+@pytest.mark.faults
 def test_writer_and_replica_killed_alone_do_not_stop_the_job(work: Workplace) -> None:
     death = work.death(2, everyone=False)
     with process.command("label", str(work.job), "--json", environment=death) as running:
@@ -115,6 +116,7 @@ def test_writer_and_replica_killed_alone_do_not_stop_the_job(work: Workplace) ->
     require_whole(work.out, work.whole, {})
 
 
+@pytest.mark.faults
 def test_raylet_killed_alone_ends_the_job_which_resumes(work: Workplace) -> None:
     with process.command("label", str(work.job), "--json") as running:
         work.wait_at_gate(running)
@@ -133,7 +135,9 @@ def test_driver_killed_alone_while_its_workers_go_on_resumes_at_once(work: Workp
         work.require_resumes(work.parts())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.faults), signal.SIGTERM]
+)
 def test_signal_ends_the_job_after_the_split_in_prediction(
     work: Workplace, number: signal.Signals
 ) -> None:
@@ -152,6 +156,7 @@ def test_signal_ends_the_job_after_the_split_in_prediction(
     work.require_resumes(after)
 
 
+@pytest.mark.faults
 def test_second_signal_ends_the_job_at_once(work: Workplace) -> None:
     with process.command("label", str(work.job), "--json") as running:
         work.wait_at_gate(running)

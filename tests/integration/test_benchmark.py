@@ -18,7 +18,7 @@ from benchmarks.setting import Setting, environment
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.faults  # half a minute
 def test_the_command_compares_contenders_on_a_corpus(tmp_path):
     told = _compared(tmp_path, "hand_one,hand_each")
     lines = told["corpora"]["some"]

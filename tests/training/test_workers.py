@@ -92,7 +92,11 @@ def test_two_workers_learn_what_one_does(tmp_path, task, columns, weights):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "still"), [("t5", {"dropout_rate": 0.0}), ("bart", {"dropout": 0.0})]
+    ("architecture", "still"),
+    [
+        ("t5", {"dropout_rate": 0.0}),
+        pytest.param("bart", {"dropout": 0.0}, marks=pytest.mark.faults),
+    ],
 )
 def test_two_workers_learn_to_write_what_one_does(tmp_path, architecture, still):
     """What is learned of a row has a length of its own, so that workers have unequal counts."""
