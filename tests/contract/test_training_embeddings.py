@@ -259,6 +259,7 @@ def test_eight_texts_find_their_positives(tiny, tmp_path):
     assert (ours[:8] @ ours[8:].T).argmax(axis=1).tolist() == list(range(8))
 
 
+@pytest.mark.faults  # test_workers does the same with three tasks
 def test_two_workers_learn_what_one_does(tmp_path):
     start = tiny_encoder(tmp_path / "start", "bert", "AutoModelForMaskedLM")
     curves, weights = [], []

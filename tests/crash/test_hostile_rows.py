@@ -127,6 +127,7 @@ def test_row_without_finite_outputs_is_a_reject(tmp_path: Path, hostile: str) ->
     assert set(labelled(tmp_path / "out")) == set(range(ROWS)) - {7, 20}
 
 
+@pytest.mark.faults
 def test_lethal_row_kept_as_null_has_no_label_and_the_reason(tmp_path: Path, hostile: str) -> None:
     kept = {"path": str(tmp_path / "in"), "split_rows": SPLIT_ROWS, "on_bad_row": "null"}
     inline.label(job(tmp_path, hostile, {5: LETHAL}, source=kept), board=suspicious(FIRST))

@@ -109,7 +109,7 @@ _STATISTICS = """
 """
 
 
-@pytest.mark.slow
+@pytest.mark.faults  # of another version of Ray: half a minute
 @pytest.mark.parametrize("whose", ["rays", "ours"])
 def test_driver_keeps_no_statistics_of_every_block(whose: str) -> None:
     """Under Ray's own settings it does: else this way of forgetting is obsolete, or looks wrong."""
