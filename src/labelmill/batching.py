@@ -146,30 +146,23 @@ def _padded(
     encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int
 ) -> dict[str, Array]:
     lengths, starts = encoded.lengths[sequences], offsets[sequences]
-    mask = np.arange(int(lengths[0])) < lengths[:, np.newaxis]
+    columns = np.arange(int(lengths[0]))
+    mask = columns < lengths[:, np.newaxis]
+    # Beyond a sequence's end the index may run out of the buffer; what it finds there is masked
+    # anyway.
+    index = (
+        np.minimum(starts[:, np.newaxis] + columns, offsets[-1] - 1)
+        if len(columns) < _LONG
+        else None
+    )
     inputs: dict[str, Array] = {"attention_mask": mask.astype(np.int64)}
     for name, values in encoded.inputs.items():
         filler = pad_token_id if name == "input_ids" else 0
         kind = np.float32 if values.dtype.kind == "f" else np.int64
-        padded = _copied if mask.shape[1] >= _LONG else _gathered
-        inputs[name] = padded(values, starts, lengths, mask, filler).astype(kind, copy=False)
+        if index is not None:
+            inputs[name] = np.where(mask, values[index], filler).astype(kind)
+            continue
+        inputs[name] = np.full(mask.shape, filler, kind)
+        for row, start, length in zip(inputs[name], starts, lengths, strict=True):
+            row[:length] = values[start : start + length]
     return inputs
-
-
-def _copied(
-    values: Array, starts: Places, lengths: Array, mask: npt.NDArray[np.bool_], filler: int
-) -> Array:
-    padded = np.full(mask.shape, filler, np.float32 if values.dtype.kind == "f" else np.int64)
-    for row, start, length in zip(padded, starts, lengths, strict=True):
-        row[:length] = values[start : start + length]
-    return padded
-
-
-def _gathered(
-    values: Array, starts: Places, lengths: Array, mask: npt.NDArray[np.bool_], filler: int
-) -> Array:
-    del lengths
-    # Beyond a sequence's end the index may run out of the buffer; what it finds there is masked
-    # anyway.
-    index = np.minimum(starts[:, np.newaxis] + np.arange(mask.shape[1]), len(values) - 1)
-    return np.where(mask, values[index], filler)

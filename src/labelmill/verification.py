@@ -256,8 +256,7 @@ def _identity(size: int, version: str) -> str:
 def _seams(path: str, shard: ShardCoverage, breaks: list[Break]) -> Iterator[tuple[str, str]]:
     """Where two neighbouring splits do not meet: what was found, what was expected."""
     stop, previous = 0, -1
-    for index in shard.indexes():
-        split = shard.split(path, index)
+    for index, split in shard.done_splits(path).items():
         if index == previous + 1 and not _meets(stop, split.start, breaks):
             found = f"split {index} starts at {split.start}"
             yield found, f"at {stop}, where the one before ends, or a break between"

@@ -76,11 +76,6 @@ class ShardCoverage:
         """The splits that have a receipt, ascending."""
         return (n for n in range(len(self._cells) // _STRIDE) if self._cells[n * _STRIDE] >= 0)
 
-    def split(self, path: str, index: int) -> Split:
-        """A split that has a receipt."""
-        start, stop = self._cells[index * _STRIDE : index * _STRIDE + 2]
-        return Split(shard=path, index=index, start=start, stop=stop, last=index == self._last)
-
     def done_splits(self, path: str) -> "DoneSplits":
         """The splits that have a receipt now; what comes later does not change it."""
         return DoneSplits(path, self._cells[::_STRIDE], self._cells[1::_STRIDE], self._last)
