@@ -106,3 +106,15 @@ def label(run: Run, store: Store, splits: int = 3, *, rejected: int = 0, **chang
             committed = commit(store, receipt, a_part(split))
             if committed is not None:
                 run.record(committed)
+
+
+def committed(store: Store, count: int) -> list[Receipt]:
+    """Splits 0..count-1 of the one shard, committed, each with one reject."""
+    open_run(store, shards(1), "zero").close()
+    receipts = []
+    for index in range(count):
+        split = a_split(shards(1)[0].path, index, last=index == count - 1)
+        receipt = commit(store, a_receipt(split, rejected=1), a_part(split))
+        assert receipt is not None
+        receipts.append(receipt)
+    return receipts

@@ -6,27 +6,13 @@ import pytest
 
 from labelmill.errors import CorruptRun, StorageError
 from labelmill.ledger import lines, names, segments
-from labelmill.ledger.commit import commit
-from labelmill.ledger.receipt import Receipt
 from labelmill.ledger.segments import Compactor, read_rejects
 from labelmill.ledger.state import State
 from labelmill.splits import Reject
-from tests.support.runs import a_part, a_receipt, a_split, open_run, shards
+from tests.support.runs import a_receipt, a_split, committed, open_run, shards
 from tests.support.stores import Killed, MemoryStore, failing, killing
 
 SHARD = shards(1)[0].path
-
-
-def _committed(store: MemoryStore, count: int) -> list[Receipt]:
-    """Splits 0..count-1 of the one shard, committed, each with one reject."""
-    open_run(store, shards(1), "zero").close()
-    receipts = []
-    for index in range(count):
-        split = a_split(SHARD, index, last=index == count - 1)
-        receipt = commit(store, a_receipt(split, rejected=1), a_part(split))
-        assert receipt is not None
-        receipts.append(receipt)
-    return receipts
 
 
 def _told(store: MemoryStore) -> tuple[int, dict[str, int], list[tuple[str, Reject]]]:
@@ -43,7 +29,7 @@ def _singles(store: MemoryStore) -> list[str]:
 
 def test_compacted_receipts_read_the_same_from_a_few_files() -> None:
     store = MemoryStore()
-    receipts = _committed(store, 25)
+    receipts = committed(store, 25)
     before = _told(store)
     compactor = Compactor(store, "one", size=10)
     for receipt in receipts:
@@ -61,14 +47,14 @@ def test_rejects_of_much_text_fill_a_segment_before_its_receipts_do(
     monkeypatch.setattr(segments, "CHARACTERS", 20)
     store = MemoryStore()
     compactor = Compactor(store, "one")
-    for receipt in _committed(store, 4):
+    for receipt in committed(store, 4):
         compactor.add(receipt)
     assert len(list(store.list(names.SEGMENTS))) == 2
 
 
 def test_compaction_killed_at_every_step_reads_the_same() -> None:
     begin = MemoryStore()
-    _committed(begin, 6)
+    committed(begin, 6)
     before = _told(begin)
     steps = 0
     while True:
@@ -91,7 +77,7 @@ def test_compaction_killed_at_every_step_reads_the_same() -> None:
 
 def test_compaction_after_a_failing_disk_loses_nothing_that_waits() -> None:
     store = MemoryStore()
-    receipts = _committed(store, 3)
+    receipts = committed(store, 3)
     before = _told(store)
     compactor = Compactor(failing(store, "delete", names.RECEIPTS), "one", size=2)
     compactor.add(receipts[0])
@@ -106,7 +92,7 @@ def test_compaction_after_a_failing_disk_loses_nothing_that_waits() -> None:
 
 def test_the_same_receipts_in_two_segments_count_once() -> None:
     store = MemoryStore()
-    receipts = _committed(store, 3)
+    receipts = committed(store, 3)
     before = _told(store)
     for attempt in ("one", "two"):
         compactor = Compactor(store, attempt)
@@ -119,7 +105,7 @@ def test_the_same_receipts_in_two_segments_count_once() -> None:
 
 def test_two_receipts_of_one_split_that_differ_are_corrupt() -> None:
     store = MemoryStore()
-    receipts = _committed(store, 2)
+    receipts = committed(store, 2)
     other = a_receipt(receipts[0].split, part=b"another", attempt="two")
     store.files[names.segment("two-1")] = lines.pack([other.to_entry()])
     with pytest.raises(CorruptRun, match=r"two receipts of split 0.*differ"):
@@ -130,7 +116,7 @@ def test_two_receipts_of_one_split_that_differ_are_corrupt() -> None:
 def test_ledger_file_that_was_cut_is_corrupt_by_name(folder: str) -> None:
     store = MemoryStore()
     compactor = Compactor(store, "one")
-    receipts = _committed(store, 2)
+    receipts = committed(store, 2)
     compactor.add(receipts[0])
     compactor.flush()
     path = next(entry.path for entry in store.list(folder))
@@ -151,7 +137,7 @@ def test_ledger_file_that_holds_something_else_is_corrupt_by_name(content: bytes
 def test_rejects_file_that_was_cut_is_corrupt_by_name() -> None:
     store = MemoryStore()
     compactor = Compactor(store, "one")
-    for receipt in _committed(store, 2):
+    for receipt in committed(store, 2):
         compactor.add(receipt)
     compactor.flush()
     path = next(entry.path for entry in store.list(names.REJECTS))

@@ -6,27 +6,13 @@ import pytest
 
 from labelmill.errors import CorruptRun
 from labelmill.ledger import names
-from labelmill.ledger.commit import commit
-from labelmill.ledger.receipt import Receipt
 from labelmill.ledger.segments import RECEIPTS, SEGMENTS, Compactor, read_rejects
 from labelmill.ledger.state import State
 from labelmill.storage import Store
-from tests.support.runs import a_part, a_receipt, a_split, label, open_run, shards
+from tests.support.runs import a_receipt, a_split, committed, label, open_run, shards
 from tests.support.stores import FaultyStore, Killed, MemoryStore, killing
 
 SHARD = shards(1)[0].path
-
-
-def _committed(store: MemoryStore, count: int) -> list[Receipt]:
-    """Splits 0..count-1 of the one shard, committed, each with one reject."""
-    open_run(store, shards(1), "zero").close()
-    receipts = []
-    for index in range(count):
-        split = a_split(SHARD, index, last=index == count - 1)
-        receipt = commit(store, a_receipt(split, rejected=1), a_part(split))
-        assert receipt is not None
-        receipts.append(receipt)
-    return receipts
 
 
 def _told(store: Store) -> tuple[int, dict[str, int], list[int], list[int]]:
@@ -43,7 +29,7 @@ def _count(store: MemoryStore, folder: str) -> int:
 
 def test_bound_segments_read_the_same_with_their_rejects() -> None:
     store = MemoryStore()
-    receipts = _committed(store, 9)
+    receipts = committed(store, 9)
     before = _told(store)
     compactor = Compactor(store, "one", size=2, segments=2)
     for receipt in receipts:
@@ -56,7 +42,7 @@ def test_bound_segments_read_the_same_with_their_rejects() -> None:
 
 def test_binding_killed_at_every_step_reads_the_same_and_is_done_by_the_next() -> None:
     begin = MemoryStore()
-    receipts = _committed(begin, 6)
+    receipts = committed(begin, 6)
     before = _told(begin)
     steps = 0
     while True:
@@ -90,7 +76,7 @@ def test_segments_of_many_short_attempts_are_bound_when_the_run_is_opened() -> N
 
 def test_state_that_was_read_before_binding_finds_its_receipts_again() -> None:
     store = MemoryStore()
-    receipts = _committed(store, 5)
+    receipts = committed(store, 5)
     state = State(store)
     compactor = Compactor(store, "one", size=1, segments=2)
     for receipt in receipts:
@@ -102,7 +88,7 @@ def test_state_that_was_read_before_binding_finds_its_receipts_again() -> None:
 def test_volume_that_was_cut_is_corrupt_by_name() -> None:
     store = MemoryStore()
     compactor = Compactor(store, "one", size=1, segments=2)
-    for receipt in _committed(store, 2):
+    for receipt in committed(store, 2):
         compactor.add(receipt)
     (path,) = (entry.path for entry in store.list(names.VOLUMES))
     store.files[path] = store.files[path][:-9]
