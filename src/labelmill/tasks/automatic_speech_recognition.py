@@ -3,7 +3,8 @@
 Two kinds of model. CTC (wav2vec2, HuBERT, WavLM and their like) names a token for each frame; a
 long sound is heard in overlapping pieces, and each frame is taken from the piece that has more
 around it (`ops.ctc`). Whisper writes a text for each window of at most 30 seconds; the windows of a
-long sound overlap, and their texts are joined (`ops.whisper`). Times are seconds of the sound.
+long sound overlap, and their texts are joined (`ops.whisper`): it is transformers' chunked long
+form, not the sequential one. Times are seconds of the sound.
 """
 
 import difflib
@@ -36,8 +37,9 @@ class AutomaticSpeechRecognitionOptions(Section):
     )
     chunk_seconds: Annotated[float, Field(ge=1)] = Field(
         default=30,
-        description="A longer sound is heard in overlapping pieces of so many seconds; Whisper "
-        "takes no more than 30.",
+        description="A longer sound is heard in overlapping pieces of so many seconds, each by "
+        "itself; Whisper takes no more than 30, and its sequential way through a long sound, where "
+        "each window starts at the last time of the one before, is not done.",
     )
     stride_seconds: Annotated[float, Field(ge=0.1)] | None = Field(
         default=None,
