@@ -102,6 +102,10 @@ class SimulatedStore:
         self._count("delete")
         (self._root / path).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """As `LocalStore` does it, where the ledger is."""
+        self._disk.sweep()
+
     def _count(self, verb: str) -> None:
         with self._lock:
             self.asked[verb] += 1

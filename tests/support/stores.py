@@ -68,6 +68,9 @@ class MemoryStore:
         with self._lock:
             self.files.pop(path, None)
 
+    def sweep(self) -> None:
+        """See `Store`: nothing is ever unfinished."""
+
     def _content(self, path: str) -> bytes:
         with self._lock:
             if path not in self.files:
@@ -131,6 +134,12 @@ class FaultyStore:
         self._before("delete", path)
         self.inner.delete(path)
         self._after("delete", path)
+
+    def sweep(self) -> None:
+        """See `Store`."""
+        self._before("sweep", "")
+        self.inner.sweep()
+        self._after("sweep", "")
 
 
 class Killed(BaseException):

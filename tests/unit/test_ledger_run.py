@@ -36,7 +36,7 @@ from tests.support.runs import (
     open_run,
     shards,
 )
-from tests.support.stores import FaultyStore, Killed, MemoryStore, killing
+from tests.support.stores import FaultyStore, Killed, MemoryStore, failing, killing
 
 
 def _parts(store: MemoryStore) -> dict[str, bytes]:
@@ -314,6 +314,29 @@ def test_part_deleted_while_the_run_works_is_noticed_by_the_seal() -> None:
     again = open_run(store, shards(1), "two")
     label(again, store)
     assert again.seal().complete
+
+
+def test_seal_removes_what_killed_writers_left_and_opening_does_not(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    Run.open(str(tmp_path), a_manifest(), shards(2), attempt=an_attempt())
+    left = [tmp_path / f".tmp-{'0' * 32}", tmp_path / names.PREPARED / f".tmp-{'f' * 32}"]
+    left[1].parent.mkdir()
+    for place in left:
+        place.write_bytes(b"half")
+    run = Run.open(str(tmp_path), a_manifest(), shards(2), attempt=an_attempt("two"))
+    with pytest.raises(UnfinishedRun):
+        run.seal()
+    assert sorted(tmp_path.rglob(".tmp-*")) == sorted(left)
+    label(run, store)
+    assert run.seal().complete
+    assert list(tmp_path.rglob(".tmp-*")) == []
+
+
+def test_run_is_sealed_where_temporaries_cannot_be_removed() -> None:
+    inner = MemoryStore()
+    run = open_run(failing(inner, "sweep", ""), shards(1))
+    label(run, inner)
+    assert run.seal().complete
 
 
 def test_seal_on_a_store_where_two_writers_can_win_compares_checksums() -> None:

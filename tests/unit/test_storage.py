@@ -85,6 +85,55 @@ def test_create_killed_in_the_middle_leaves_nothing_or_the_whole_file(
     assert store.create("x.parquet", b"again") is (where != "linked")
 
 
+def test_sweep_removes_temporaries_of_killed_writers_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "_b"
+    folder.mkdir(parents=True)
+    kept = [folder / ".tmp-mine", folder / "x.parquet", tmp_path / ".tmp-0123.parquet"]
+    for place in kept:
+        place.write_bytes(b"1")
+    for place in (tmp_path, folder):
+        subprocess.run([sys.executable, "-c", DYING, "written", str(place)], check=False)
+    assert len(list(tmp_path.rglob(".tmp-*"))) == 4
+    open_store(str(tmp_path)).sweep()
+    assert sorted(item for item in tmp_path.rglob("*") if item.is_file()) == sorted(kept)
+
+
+def test_sweep_of_a_directory_that_is_not_there_does_nothing(tmp_path: Path) -> None:
+    open_store(str(tmp_path / "none")).sweep()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_create_whose_temporary_is_swept_away_writes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, taken: bool
+) -> None:
+    store = open_store(str(tmp_path))
+    if taken:
+        store.create("x", b"theirs")
+    swept: list[int] = []
+
+    def sync(handle: int) -> None:  # called while the temporary is there and has no name yet
+        if not swept:
+            swept.append(len(list(tmp_path.glob(".tmp-*"))))
+            store.sweep()
+
+    monkeypatch.setattr(os, "fsync", sync)
+    assert store.create("x", b"ours") is not taken
+    assert swept == [1]
+    assert [item.name for item in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_bytes() == (b"theirs" if taken else b"ours")
+
+
+def test_create_whose_temporaries_are_always_swept_away_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    monkeypatch.setattr(os, "fsync", lambda _: store.sweep())
+    with pytest.raises(StorageError, match="removed 5 times"):
+        store.create("x", b"ours")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_create_leaves_no_temporary_behind(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     assert store.create("a/x", b"1")

@@ -11,6 +11,7 @@ void because the shard's newest record has a higher generation (`shards`). Void 
 by all readers.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -144,6 +145,7 @@ class Run:
         if not self._store.exclusive:
             self._require_checksums()
         self._tidy()
+        self._sweep()
         self._attempts = read_attempts(self._store)
         totals = Totals.of(self._state, self._attempts, complete=True)
         totals.require_sums()
@@ -194,6 +196,11 @@ class Run:
         self._compactor.gather(self._state.live)
         self._compactor.flush()
         self._compactor.bind(self._state.segments)
+
+    def _sweep(self) -> None:
+        """Not before the seal: others may be writing; now the names of all parts are taken."""
+        with contextlib.suppress(StorageError):  # one that stays harms nobody
+            self._store.sweep()
 
     def _beyond(self, part: str) -> bool:
         """Whether a part bears the name of a shard that is done without it."""

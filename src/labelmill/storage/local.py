@@ -2,10 +2,12 @@
 
 A file appears by a hard link to a finished temporary, the one way that is both whole and exclusive.
 What a killed process leaves is a temporary: its name has no data suffix, and no listing shows it.
+`sweep` removes them; a writer that lost its temporary so writes another one.
 """
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ from labelmill.storage.store import Entry, FileMissing, Kind
 from labelmill.storage.walking import walk
 
 _TEMPORARY = ".tmp-"
+_OURS = re.compile(re.escape(_TEMPORARY) + "[0-9a-f]{32}")
+_TRIES = 5  # temporaries of one file that may be swept away
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
 
@@ -76,12 +80,9 @@ class LocalStore:
     def create(self, path: str, data: bytes | memoryview) -> bool:
         """See `Store.create`; durable when it returns, whoever won."""
         place = self._place(path)
-        temporary = place.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
         with named(str(place)):
             _make(place.parent)
-            with _removed(temporary):
-                _write(temporary, data)
-                won = _link(temporary, place)
+            won = _created(place, data)
             _sync(place.parent)
         return won
 
@@ -92,6 +93,13 @@ class LocalStore:
             place.unlink(missing_ok=True)
             if place.parent.is_dir():
                 _sync(place.parent)
+
+    def sweep(self) -> None:
+        """See `Store.sweep`; symlinks are not followed."""
+        with named(self.url):
+            for folder, _, names in os.walk(self.url):
+                for name in filter(_OURS.fullmatch, names):
+                    Path(folder, name).unlink(missing_ok=True)
 
     def _place(self, path: str) -> Path:
         return Path(self.url, path)
@@ -116,6 +124,23 @@ def _make(directory: Path) -> None:
     _make(directory.parent)
     directory.mkdir(exist_ok=True)
     _sync(directory.parent)
+
+
+def _created(place: Path, data: bytes | memoryview) -> bool:
+    """Whether the file is ours; raises StorageError where every temporary was swept away."""
+    for _ in range(_TRIES):
+        temporary = place.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        with _removed(temporary):
+            _write(temporary, data)
+            try:
+                return _link(temporary, place)
+            except FileNotFoundError:
+                if temporary.exists():
+                    raise
+    raise StorageError(
+        f"{str(place)!r} could not be created: its temporary was removed {_TRIES} times before it "
+        "had its name; see that nothing else removes files there, then run again"
+    )
 
 
 def _write(place: Path, data: bytes | memoryview) -> None:

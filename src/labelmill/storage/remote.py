@@ -14,6 +14,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 from labelmill.errors import StorageError
@@ -36,6 +37,11 @@ _VERSIONS = ("ETag", "etag", "generation", "blob_id", "mtime", "LastModified", "
 
 # fsspec's memory store checks and puts in two steps; this makes them one for all threads.
 _ONE_WRITER = threading.Lock()
+
+
+def is_object_store(url: str) -> bool:
+    """Whether files behind the URL appear whole and are seen by every machine."""
+    return urls.scheme(url) in _OBJECT_STORES
 
 
 class RemoteStore:
@@ -121,12 +127,35 @@ class RemoteStore:
         except FileMissing as error:
             raise StorageError(f"{self.url!r}: there is no such bucket; create it first") from error
 
+    def create_from(self, path: str, file: Path) -> bool:
+        """As `create`, of a file of this machine, however large.
+
+        In parts where it is large: a killed writer leaves those that it has sent, which no listing
+        shows.
+        """
+        self._refuse_unless_whole()
+        if not self._honours_conditions() and self.kind(path) == "file":
+            return False
+        full = self._full(path)
+        option = {"overwrite": False} if self._scheme in _AZURE else {"mode": "create"}
+        try:
+            self._run(path, lambda: self._fs.put_file(str(file), full, **option))
+        except StorageError as error:
+            cause = error.__cause__
+            if not isinstance(cause, Exception) or not failures.taken(cause):
+                raise
+            return False
+        return True
+
     def delete(self, path: str) -> None:
         """See `Store.delete`."""
         try:
             self._run(path, lambda: self._fs.rm_file(self._full(path)))
         except FileMissing:
             return
+
+    def sweep(self) -> None:
+        """See `Store.sweep`: an upload is there whole or not at all, so there is nothing."""
 
     def _put(self, path: str, data: bytes) -> bool:
         # s3fs would cut 100 MiB and more into parts; many lookalikes know the condition on a

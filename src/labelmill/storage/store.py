@@ -81,3 +81,10 @@ class Store(Protocol):
     def delete(self, path: str) -> None:
         """Delete the file; nothing happens if it is absent."""
         ...
+
+    def sweep(self) -> None:
+        """Remove the unfinished files of writers that were killed, wherever the store keeps such.
+
+        Whose writer is alive cannot be told: it writes its file again, and nothing is lost by it.
+        """
+        ...
