@@ -156,6 +156,19 @@ def test_what_is_written_is_measured_only_where_it_decides(tmp_path):
     assert not (tmp_path / "model.training" / "examples" / "gold.arrow").exists()
 
 
+def test_spans_are_compared_by_f1_where_the_job_names_nothing(tmp_path):
+    """The best checkpoint and early stopping go by it; with FSDP nobody labels, and the loss is."""
+    from labelmill.config.training import TrainingSection
+
+    made = ready(job_for(tmp_path, "question-answering", metric_for_best_model=None))
+    assert made.recipe.metric == "f1"
+    desk = Desk(tmp_path)
+    assert train(made.recipe, desk)
+    assert desk.scores == [one["eval_f1"] for one in evaluated(desk)]
+    assert state_of(desk)["best_metric"] == max(desk.scores)
+    assert metric(TrainingSection(), "spans", ()) == "loss"
+
+
 def test_perplexity_is_of_the_loss(tmp_path):
     (tmp_path / "start").mkdir()
     start = tiny_decoder(tmp_path / "start", "gpt2")

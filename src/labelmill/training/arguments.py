@@ -65,7 +65,7 @@ def metric(section: TrainingSection, objective: Objective, answers: Sequence[str
     """
     wanted = section.metric_for_best_model
     if wanted is None:
-        return main_metric(objective)
+        return main_metric(objective, answers)
     name = wanted.removeprefix("eval_")
     likelihood = [PERPLEXITY] if objective == "next_token" else []
     known = [*METRICS.get(objective, ()), *answers, *likelihood, LOSS]

@@ -21,6 +21,7 @@ from labelmill.learning import IGNORED, Objective
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.generic]
 LOSS, PERPLEXITY = "loss", "perplexity"
+_OVERLAP = "f1"  # of the words of two answers, as for SQuAD
 _OVERFLOW = 700.0  # of a double's exponential
 LOWEST = frozenset((LOSS, PERPLEXITY, "rmse"))  # best when lowest; all others when highest
 
@@ -33,8 +34,13 @@ METRICS: Mapping[Objective, tuple[str, ...]] = {
 }
 
 
-def main_metric(objective: Objective) -> str:
-    """The metric by which a checkpoint is best where the job names none."""
+def main_metric(objective: Objective, answers: Sequence[str] = ()) -> str:
+    """The metric by which a checkpoint is best where the job names none.
+
+    `answers` are metrics of what the model answers. Spans are always measured by theirs.
+    """
+    if objective == "spans" and _OVERLAP in answers:
+        return _OVERLAP
     return METRICS.get(objective, (LOSS,))[0]
 
 
