@@ -32,6 +32,14 @@ _LLAMA: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 3, "intermediate_size": 1536,
     },
 }  # fmt: skip
+_WHISPER: dict[str, dict[str, Any]] = {
+    size: {
+        "d_model": width, "encoder_layers": layers, "decoder_layers": layers,
+        "encoder_attention_heads": width // 64, "decoder_attention_heads": width // 64,
+        "encoder_ffn_dim": 4 * width, "decoder_ffn_dim": 4 * width, "max_target_positions": 448,
+    }
+    for size, width, layers in (("small", 384, 4), ("base", 512, 6))
+}  # fmt: skip
 _POSITIONS = 512
 LABELS = [f"label {number}" for number in range(9)]
 TAGS = ["O", *(f"{mark}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for mark in "BI")]
@@ -99,6 +107,21 @@ def wav2vec2(folder: Path, auto_class: str, size: str) -> str:
     )
     _name(config, LABELS)
     return _save(folder, auto_class, config, extractor)
+
+
+def whisper(folder: Path, size: str) -> str:
+    """A Whisper of windows of 30 seconds, as tiny and as base; it never says that it is done."""
+    audio_models.tiny_whisper(folder, times=False)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    config.update(_WHISPER[size] | {"num_mel_bins": 80, "max_source_positions": 1500})
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSpeechSeq2Seq.from_config(config)
+    model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
+    model.save_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    extractor = transformers.WhisperFeatureExtractor()
+    transformers.WhisperProcessor(extractor, tokenizer).save_pretrained(folder)
+    return str(folder)
 
 
 def _name(config: Any, names: list[str]) -> None:

@@ -2,9 +2,10 @@
 
 Both in one process and one run, in the same precision, on the same rows and weights, taking turns
 `--repeats` times; medians count, loading does not. labelmill's side is what its stages run: encode,
-microbatches through the engine, decode; Ray, files and the ledger are not in it
-(benchmarks.label has the whole). It is one thread of torch for both: a job's CPU tasks have a core
-each. On a CPU it is processor time, which other work on the machine disturbs less than the clock.
+microbatches through the engine that a job would take (`--engine pytorch`: the one that the plain
+side has), decode; Ray, files and the ledger are not in it (benchmarks.label has the whole). It is
+one thread for both: a job's CPU tasks have a core each. On a CPU it is processor time, which other
+work on the machine disturbs less than the clock.
 """
 
 import argparse
@@ -21,12 +22,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from huggingface_hub import constants
 from tests.support import audio_models, image_models, labelling, models
 
 from benchmarks import task_models, task_peers
 from labelmill import checkpoints, engines
+from labelmill.engines import Use
 from labelmill.ops import fields as notation
-from labelmill.ops import plugins
+from labelmill.ops import pixels, plugins
 from labelmill.stages.inference import Inference
 from labelmill.tasks import model_class
 
@@ -45,6 +48,12 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     call: Mapping[str, Any] = field(default_factory=dict)  # of the peer
     share: int = 1  # one row for so many of --rows
+    kind: str = ""  # of model, where a task has several
+
+    @property
+    def name(self) -> str:
+        """As the table has it."""
+        return f"{self.task} ({self.kind})" if self.kind else self.task
 
 
 def texts(rows: int, median: int = 60) -> list[str]:
@@ -121,28 +130,36 @@ CASES = [
          build=lambda folder, size: task_models.wav2vec2(
              folder, "AutoModelForAudioClassification", size),
          peer=partial(task_peers.pipeline, "audio-classification")),
-    Case(task="automatic-speech-recognition", rows=_sounds,
+    Case(task="automatic-speech-recognition", kind="CTC", rows=_sounds,
          build=lambda folder, _: audio_models.tiny_ctc(folder),
          peer=partial(task_peers.pipeline, "automatic-speech-recognition")),
+    Case(task="automatic-speech-recognition", kind="Whisper", rows=_sounds, share=16,
+         build=task_models.whisper,
+         peer=partial(task_peers.pipeline, "automatic-speech-recognition"),
+         options={"max_new_tokens": 24}, call={"generate_kwargs": {"max_new_tokens": 24}}),
 ]  # fmt: skip
 
 
-def ours(
+def ours(  # noqa: PLR0913, PLR0917 - what a side of the comparison is
     case: Case,
     path: str,
     fields: Mapping[str, list[Any]],
     device: str,
     precision: str,
+    engine_name: str,
     budget: int | None,
-) -> Run:
-    """What the stages do with the rows of a split, in this process."""
+) -> tuple[str, Run]:
+    """The engine, and what the stages do with the rows of a split, in this process."""
     task = plugins.load_class("labelmill.tasks", case.task)()
     options = task.Options(**case.options)
     facts, processor = labelling.known(path, task.processor)
     local = checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False)
+    readout = task.readout(processor, facts, options)
+    picture = pixels.shape_of(processor) if task.processor == "AutoImageProcessor" else None
+    use = Use(model_type=facts.model_type, readout=readout, picture=picture)
     engine = engines.load(
-        "pytorch", local, model_class(task, facts, options),
-        task.readout(processor, facts, options),
+        engines.choose(engine_name, precision, device, use)[0], local,
+        model_class(task, facts, options), readout,
         precision=precision, device=device, threads=torch.get_num_threads(),
     )  # fmt: skip
     inference = Inference(engine, budget or engine.default_budget, facts.pad_token_id)
@@ -156,7 +173,7 @@ def ours(
         done = inference.run(encoded)
         return task.decode(done.outputs, encoded, told, processor, facts, options)
 
-    return run
+    return engine.name, run
 
 
 def main() -> None:
@@ -167,17 +184,17 @@ def main() -> None:
     torch.set_num_threads(1)
     precision = engines.choose("pytorch", "auto", device)[1]
     print(f"{device}, {precision}, {size} models, medians of {asked.repeats}")
-    print(f"{'task':32} {'rows':>6} {'labelmill':>12} {'plain':>12} {'times':>7}   rows/s")
+    print(f"{'rows/s':40} {'rows':>5} {'labelmill':>10} {'plain':>10} {'times':>6}  engine")
     told = []
     for case in _cases(asked):
         try:
             told.append(_compare(case, size, device, precision, asked))
         except Exception as error:  # noqa: BLE001 - one case must not cost the others
-            print(f"{case.task:32} failed: {error!r}", flush=True)
-            told.append({"task": case.task, "failed": repr(error)})
+            print(f"{case.name:40} failed: {error!r}", flush=True)
+            told.append({"task": case.name, "failed": repr(error)})
             continue
-        print("{task:32} {rows:6d} {ours:12.1f} {plain:12.1f} {times:7.2f}".format(**told[-1]),
-              flush=True)  # fmt: skip
+        line = "{task:40} {rows:5d} {ours:10.1f} {plain:10.1f} {times:6.2f}  {engine}"
+        print(line.format(**told[-1]), flush=True)
     if asked.out:
         Path(asked.out).write_text(json.dumps(told, indent=1) + "\n")
 
@@ -212,8 +229,10 @@ def _compare(
     fields = case.rows(rows)
     with tempfile.TemporaryDirectory() as folder:
         path = case.build(Path(folder) / "model", size)
+        constants.HF_HOME = folder  # where converted models are kept: these go with the weights
+        engine, run = ours(case, path, fields, device, precision, asked.engine, asked.budget)
         runs: dict[str, Callable[[], Any]] = {
-            "ours": ours(case, path, fields, device, precision, asked.budget),
+            "ours": run,
             "plain": partial(case.peer(path, fields, device, precision, **case.call)),
         }
         clock = time.process_time if device == "cpu" else time.perf_counter
@@ -225,8 +244,9 @@ def _compare(
                 if repeat:
                     taken[name].append(clock() - started)
     speed = {name: rows / statistics.median(seconds) for name, seconds in taken.items()}
-    return {"task": case.task, "rows": rows, "device": device, "precision": precision,
-            "size": size, **speed, "times": speed["ours"] / speed["plain"]}  # fmt: skip
+    facts = {"device": device, "precision": precision, "size": size, "engine": engine}
+    times = speed["ours"] / speed["plain"]
+    return {"task": case.name, "rows": rows, **facts, **speed, "times": times}
 
 
 def _arguments() -> argparse.Namespace:
@@ -239,6 +259,7 @@ def _arguments() -> argparse.Namespace:
                         help="real weights for a task (default: random ones)")  # fmt: skip
     parser.add_argument("--texts", help="file of a text a line (default: random words)")
     parser.add_argument("--new-tokens", type=int, default=_WRITTEN["max_new_tokens"])
+    parser.add_argument("--engine", choices=("auto", "pytorch"), default="auto")
     parser.add_argument("--budget", type=int, help="tokens of a microbatch (default: the engine's)")
     parser.add_argument("--out", help="JSON file for the results")
     return parser.parse_args()

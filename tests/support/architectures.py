@@ -122,7 +122,7 @@ def page() -> str:
     columns = {
         **works(),
         _PACKED: packed_models.ARCHITECTURES,
-        _OPENVINO: tuple(openvino._MODEL_TYPES),
+        _OPENVINO: tuple(openvino._MODEL_TYPES | openvino._PICTURE_TYPES),
     }
     tables = (_table(kind, recipes, columns) for kind, recipes in KINDS.items())
     return "\n".join([_INTRODUCTION, *tables])

@@ -26,6 +26,8 @@ class Use:
     model_type: str  # as ModelFacts has it
     readout: Readout
     own_code: bool = False  # the checkpoint brings Python code of its own, which nobody has tried
+    # Of every picture, once it is prepared; None: no pictures, or shapes that depend on them.
+    picture: tuple[int, ...] | None = None
 
 
 class Engine(Protocol):

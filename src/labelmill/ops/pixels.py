@@ -17,6 +17,7 @@ from labelmill.ops import images, shades
 
 _PATCH = 3 * 16 * 16  # numbers in a patch
 _PIXELS = "pixel_values"
+_UNLIKE = ((640, 480), (300, 500))  # width and height of pictures, on their sides and upright
 
 Processor = Callable[..., Mapping[str, Any]]
 
@@ -43,6 +44,23 @@ def encoded(column: pa.ChunkedArray, processor: Processor, max_pixels: int) -> E
         fixed=stack.arrays(),
         errors=errors,
     )
+
+
+def shape_of(processor: Processor) -> tuple[int, ...] | None:
+    """[channels, height, width] of any picture once it is prepared, tried on two that are unlike.
+
+    None where that depends on the picture, or the model is given more than its pixels.
+    """
+    shapes: set[tuple[int, ...]] = set()
+    for size in _UNLIKE:
+        try:
+            made = processor(images=images.pillow().new("RGB", size), return_tensors="np")
+        except ValueError:
+            return None
+        if set(made) != {_PIXELS}:
+            return None
+        shapes.add(np.asarray(made[_PIXELS]).shape[1:])
+    return shapes.pop() if len(shapes) == 1 else None
 
 
 class _Preparation:

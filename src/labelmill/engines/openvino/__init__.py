@@ -1,6 +1,6 @@
-"""openvino: text models that score or embed, converted once and run by OpenVINO; CPU only.
+"""openvino: models that score or embed text or score pictures, in OpenVINO on a CPU.
 
-A checkpoint is converted from the torch module that the engine `pytorch` would run, the graph is
+A checkpoint is converted from the torch module that the engine `pytorch` would run; the graph is
 compared with it on a trial, and kept in a cache beside the hub's. Later processes read the graph
 alone and need neither torch nor transformers. Weights and sums are in the engine's precision,
 outputs leave it in float32. In int8 it runs a graph that was quantized on rows of the job.
@@ -34,6 +34,8 @@ _MODEL_TYPES = frozenset(
         "xlm-roberta",
     }
 )
+# The same for classifiers of pictures. ConvNeXt is as fast in PyTorch.
+_PICTURE_TYPES = frozenset({"dinov2", "mobilenet_v1", "mobilenet_v2", "swin", "vit"})
 
 
 def best_device() -> str:
@@ -54,10 +56,19 @@ def best_precision(device: str) -> str:
 
 def suits(use: Use, *, precision: str, device: str) -> bool:
     """See EngineModule: where it is installed, for what it was tried with."""
-    read = isinstance(use.readout, Logits | TokenLogits | Embedding)
-    known = read and use.model_type in _MODEL_TYPES and not use.own_code
+    known = _reads(use) if use.model_type in _MODEL_TYPES else _sees(use, precision)
     able = device == "cpu" and precision in ("auto", "int8", *_PRECISIONS)
-    return known and able and runtime.installed()
+    return known and able and not use.own_code and runtime.installed()
+
+
+def _reads(use: Use) -> bool:
+    return isinstance(use.readout, Logits | TokenLogits | Embedding)
+
+
+def _sees(use: Use, precision: str) -> bool:
+    """Pictures of one shape, which a graph is made for."""
+    able = isinstance(use.readout, Logits) and precision != "int8"
+    return able and use.model_type in _PICTURE_TYPES and use.picture is not None
 
 
 def load(
@@ -95,12 +106,17 @@ def quantize(
     *,
     threads: int,
 ) -> bytes:
-    """See Quantizer; raises ConfigError where OpenVINO or nncf is not installed."""
+    """See Quantizer; raises ConfigError for pictures, and where OpenVINO or nncf is missing."""
     from labelmill.engines.openvino import cache, quantization  # noqa: PLC0415
     from labelmill.engines.openvino.reading import outputs_of  # noqa: PLC0415
 
     runtime.require()
     quantization.require()
+    if any("input_ids" not in batch.inputs for batch in calibration):
+        raise ConfigError(
+            "model.precision: 'int8' is for models that read text, and this job has none; set it "
+            "to 'auto'"
+        )
     outputs = outputs_of(readout)
     graph = cache.graph_of(checkpoint, auto_class, readout, outputs, threads)
     facts = cache.facts(checkpoint, auto_class, outputs)

@@ -2,7 +2,8 @@
 
 A graph is traced from one example; what a model decides from values or shapes of its inputs is
 frozen in it. So the graph is run in float32 on inputs of other shapes, with padding, and refused
-where it says something else than the module does.
+where it says something else than the module does. The graph of a model that sees is for pictures of
+the one shape that its image processor makes, however many at once.
 """
 
 import inspect
@@ -16,15 +17,18 @@ import torch
 from typing_extensions import override
 
 from labelmill.batch import Array
-from labelmill.checkpoints import Checkpoint, localize
+from labelmill.checkpoints import Checkpoint, localize, processor
 from labelmill.engines.openvino import runtime
 from labelmill.errors import ConfigError
 from labelmill.models.loading import load_model
+from labelmill.ops import pixels
 from labelmill.readouts import Logits, Readout
 
 _TYPES = "token_type_ids"
 _NAMES = ("input_ids", "attention_mask", _TYPES)  # those that a module takes, in order
 _TRIALS = ((7, 4), (1,), (3, 12, 5))  # tokens of the sequences; the first is traced
+_PIXELS = "pixel_values"  # the only input of a module that sees
+_PICTURES = (2, 1, 3)  # pictures of the trials
 _TOLERANCE = 1e-3  # of the largest number; sums in float32 differ by 1e-5 or so
 
 Floats = npt.NDArray[np.float32]
@@ -46,9 +50,16 @@ def convert(
     torch.set_num_threads(threads)
     module = _Module(load_model(localize(checkpoint), auto_class, torch.float32, readout), outputs)
     by_token = not isinstance(readout, Logits) and outputs != ("pooler_output",)
-    trials = [_trial(module.settings, lengths, by_token=by_token) for lengths in _TRIALS]
+    shape = _picture(checkpoint) if module.sees else None
+    trials = (
+        [_trial(module.settings, lengths, by_token=by_token) for lengths in _TRIALS]
+        if shape is None
+        else [_picture_trial(shape, pictures) for pictures in _PICTURES]
+    )
     _require_plain_types(module, *trials[0], checkpoint.source)
     graph = _traced(module, trials[0][0], checkpoint.source)
+    if shape is not None:
+        graph.reshape([-1, *shape])
     run = runtime.Run(graph, "float32", threads)
     for inputs, lengths in trials:
         _compare(module, run, inputs, lengths, checkpoint.source)
@@ -63,7 +74,8 @@ class _Module(torch.nn.Module):
         accepts = inspect.signature(model.forward).parameters
         self.model = model.eval()
         self.settings = model.config.get_text_config()
-        self.names = tuple(name for name in _NAMES if name in accepts)
+        self.sees = model.main_input_name == _PIXELS
+        self.names = (_PIXELS,) if self.sees else tuple(name for name in _NAMES if name in accepts)
         self.outputs = outputs
         # Decoders would give out keys and values that nobody asks for.
         self._fixed = {"use_cache": False} if "use_cache" in accepts else {}
@@ -158,6 +170,24 @@ def _trial(settings: Any, lengths: tuple[int, ...], *, by_token: bool) -> Trial:
         "attention_mask": attended.astype(np.int64),
         "token_type_ids": np.where(attended, types, 0),
     }, counts if by_token else None
+
+
+def _picture(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """[channels, height, width] that the checkpoint's image processor makes of every picture."""
+    shape = pixels.shape_of(processor(checkpoint, "AutoImageProcessor"))
+    if shape is None:
+        raise ConfigError(
+            f"model.engine: the image processor of {checkpoint.source!r} makes pictures of unequal "
+            "shapes, or more than pixels, which the engine 'openvino' does not take; set "
+            "model.engine to 'pytorch'"
+        )
+    return shape
+
+
+def _picture_trial(shape: tuple[int, ...], pictures: int) -> Trial:
+    """Random pixels, about as processors scale them."""
+    random = np.random.default_rng(pictures)
+    return {_PIXELS: random.standard_normal((pictures, *shape)).astype(np.float32)}, None
 
 
 def _first_line(error: Exception) -> str:

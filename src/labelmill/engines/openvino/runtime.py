@@ -77,11 +77,12 @@ class Run:
         """Raises RuntimeError, after which it can be called again."""
         # What failed halfway keeps shapes of that call in its nodes: it is made anew.
         request, self._request = self._request or self._compiled(), None
-        shape = inputs["input_ids"].shape
+        rows = len(next(iter(inputs.values())))
         names = [port.get_any_name() for port in request.model_inputs]
         # A tokenizer may know nothing of token types; then all are 0, as models take it.
         given = {
-            name: inputs[name] if name in inputs else np.zeros(shape, np.int64) for name in names
+            name: inputs[name] if name in inputs else np.zeros_like(inputs["input_ids"])
+            for name in names
         }
         # Not `infer`: without memory it raises nothing, and the outputs are those of the last call.
         request.start_async(given, share_inputs=True)
@@ -89,8 +90,8 @@ class Run:
         outputs = [port.get_any_name() for port in request.model_outputs]
         found = {name: request.get_tensor(name).data for name in outputs}
         for name, values in found.items():
-            if len(values) != shape[0]:
-                raise RuntimeError(f"{name} has shape {values.shape} for inputs of {shape}")
+            if len(values) != rows:
+                raise RuntimeError(f"{name} has shape {values.shape} for inputs of {rows} rows")
         self._request = request
         return found
 
