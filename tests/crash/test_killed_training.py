@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.support.killed_training import SOON, KilledTraining
 from tests.support.models import save_tiny
@@ -55,11 +56,40 @@ def _refuses_another_job(place):
     assert "training.learning_rate: the run has 0.2, this job 0.5" in changed.err
 
 
+def test_killed_and_gone_on_with_behind_a_url_is_the_same_training(tmp_path, s3_bucket):
+    """Two workers whose rows, checkpoints, curves and result are on an object store alone."""
+    place = KilledTraining(tmp_path, f"{s3_bucket.url}/models/trained")
+    with command("train", str(place.job)) as running:
+        place.wait_for(running, 1)
+        running.named("RayTrainWorker")[0].kill()
+        before = place.kept()
+        place.wait_for(running, before + 1)
+        running.kill()
+    written = s3_bucket.keys()
+    assert all(key.startswith("models/trained.training/") for key in written)
+    ended = place.run("--json")
+    assert ended.code == 0, ended.err
+    assert "going on with" in ended.err
+    losses = [entry["loss"] for entry in ended.told["history"] if "loss" in entry]
+    np.testing.assert_allclose(losses, losses_of(place.reference), rtol=1e-3)
+    best = tmp_path / "best.safetensors"
+    best.write_bytes(s3_bucket.read("models/trained/model.safetensors"))
+    assert load_file(best).keys() == weights_of(place.reference.resume()).keys()
+    written = s3_bucket.keys()
+    keys = [key.removeprefix("models/trained.training/") for key in written]
+    assert any(key.startswith("tensorboard/events.out.tfevents") for key in keys)
+    assert [key for key in keys if key.startswith("examples/")] == ["examples/rejects.jsonl"]
+    assert any(key.endswith("/model.safetensors") for key in keys if key.startswith("check"))
+    assert not list(tmp_path.glob("trained/*.training"))
+    _refuses_another_job(place)
+    again = place.run("--json")
+    assert (again.code, again.told) == (0, ended.told)
+    assert "nothing to do" in again.err
+
+
 def test_what_is_wrong_on_a_worker_is_told_in_a_line(tmp_path):
     """A checkpoint that lacks more than a head is found out where it is loaded."""
     start = save_tiny(tmp_path / "start", "bert", "AutoModelForMaskedLM")
-    from safetensors.torch import load_file, save_file
-
     weights = load_file(Path(start) / "model.safetensors")
     weights.pop("bert.encoder.layer.0.attention.self.query.weight")
     save_file(weights, Path(start) / "model.safetensors", metadata={"format": "pt"})

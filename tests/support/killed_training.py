@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from labelmill.errors import StorageError
+from labelmill.storage import open_store
+from labelmill.training.checkpointing import STATE
 from labelmill.training.loop import train
 from tests.support.models import save_tiny
 from tests.support.process import Command, Ended, command
@@ -16,17 +19,23 @@ BASE = {
     "num_train_epochs": _EPOCHS,
     "max_grad_norm": 0.0,
     "save_total_limit": 2,  # so that checkpoints stay
+    "report_to": ["tensorboard"],
 }
 
 
 class KilledTraining:
-    """A training, and what becomes of it uninterrupted."""
+    """A training, and what becomes of it uninterrupted.
 
-    def __init__(self, directory: Path) -> None:
+    Its result is to be at `result`, a path or a URL; None: in the directory.
+    """
+
+    def __init__(self, directory: Path, result: str | None = None) -> None:
         start = save_tiny(directory / "start", "bert", "AutoModelForMaskedLM")
         path = write_rows(directory / "rows.parquet", reviews(60))
         data = {"train": path, "validation_fraction": 0.2}
         self.reference = Desk(directory / "reference")
+        self.place = directory / "trained" / "model"
+        self.result = result or str(self.place)
         for name, workers in (("reference", 1), ("trained", 2)):
             folder = directory / name
             folder.mkdir(exist_ok=True)
@@ -35,20 +44,23 @@ class KilledTraining:
                 folder, "text-classification", start, data, model={"config": STILL},
                 training=BASE | batch,
                 resources={"workers": workers, "gpus_per_worker": 0, "cpus_per_worker": 1},
+                output={"path": self.result if name == "trained" else str(folder / "model")},
             )  # fmt: skip
             if name == "reference":
                 train(ready(job).recipe, self.reference)
         self.job = directory / "trained" / "job.yaml"
-        self.place = directory / "trained" / "model"
-        self._kept = directory / "trained" / "model.training" / "checkpoints"
+        self._kept = open_store(f"{self.result}.training/checkpoints")
 
     def kept(self) -> int:
         """The step of the last checkpoint that Ray knows."""
-        snapshot = self._kept / "checkpoint_manager_snapshot.json"
-        if not snapshot.exists():
+        if self._kept.kind("checkpoint_manager_snapshot.json") is None:
             return 0
-        states = self._kept.glob("checkpoint_*/trainer_state.json")
-        return max((json.loads(path.read_text())["global_step"] for path in states), default=0)
+        try:
+            names = [entry.path for entry in self._kept.list() if entry.path.endswith(STATE)]
+            states = [json.loads(self._kept.open(name).read()) for name in names]
+        except (StorageError, ValueError):  # one went meanwhile, or is being written
+            return 0
+        return max((state["global_step"] for state in states), default=0)
 
     def wait_for(self, running: Command, step: int) -> None:
         running.wait_until(lambda: self.kept() >= step, SOON)

@@ -45,11 +45,12 @@ LONG = {
 Job = Mapping[str, Any]
 
 
-def train_here(recipe: TrainRecipe, group: Group, state: Path, **_: Any) -> Kept:
+def train_here(recipe: TrainRecipe, group: Group, state: str, **_: Any) -> Kept:
     """In place of `ray_group.run`; the examples, which a finished run drops, are kept beside it."""
     assert group.workers == 1
-    shutil.copytree(Path(recipe.examples).parent, kept_examples(state), dirs_exist_ok=True)
-    desk = Desk(state)
+    kept = kept_examples(Path(state))
+    shutil.copytree(Path(recipe.examples).parent, kept, dirs_exist_ok=True)
+    desk = Desk(Path(state))
     assert loop.train(recipe, desk)
     last = desk.resume()
     assert last is not None

@@ -53,7 +53,7 @@ def _told(plan: Plan) -> dict[str, object]:
     return {
         "task": plan.job.task,
         "model": plan.checkpoint.source,
-        "result": str(plan.place),
+        "result": plan.result,
         "standing": "finished" if plan.finished else "begun" if plan.begun else "new",
         "files": plan.preparation.files,
         "workers": plan.group.workers,

@@ -40,7 +40,7 @@ class ResultSection(Section):
         description="Directory of the trained model, which `labelmill label` takes as its "
         "`model.path`. It appears when it is whole; until then, and for checkpoints, there is a "
         "directory of that name with `.training` at its end. On several machines both must lie on "
-        "a disk that all of them share."
+        "a disk that all of them share, or behind s3://, gs:// or abfs://."
     )
 
 

@@ -7,8 +7,10 @@ Every failure of a disk or network is a StorageError that names the file; a miss
 `FileMissing`, so that callers can tell the two apart.
 """
 
-from labelmill.storage.opening import canonical, open_file, open_store
+from labelmill.storage.opening import canonical, open_file, open_filesystem, open_store
+from labelmill.storage.remote import is_object_store
 from labelmill.storage.store import Entry, FileMissing, Kind, Store
+from labelmill.storage.transfer import clear, download, upload
 from labelmill.storage.urls import absolute, is_absolute, is_local, join, split_url
 
 __all__ = [
@@ -18,10 +20,15 @@ __all__ = [
     "Store",
     "absolute",
     "canonical",
+    "clear",
+    "download",
     "is_absolute",
     "is_local",
+    "is_object_store",
     "join",
     "open_file",
+    "open_filesystem",
     "open_store",
     "split_url",
+    "upload",
 ]

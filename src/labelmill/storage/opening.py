@@ -6,9 +6,10 @@ GOOGLE_APPLICATION_CREDENTIALS and so on, FSSPEC_<SCHEME>_<OPTION> in the enviro
 """
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import fsspec
+import pyarrow.fs
 
 from labelmill.errors import ConfigError
 from labelmill.storage import urls
@@ -27,7 +28,18 @@ def open_store(url: str) -> Store:
     Nothing needs to be there. Raises ConfigError for an unknown scheme or a package not installed.
     """
     place = urls.absolute(url)
-    return LocalStore(place) if urls.is_local(place) else _remote(place)
+    return LocalStore(place) if urls.is_local(place) else open_remote(place)
+
+
+def open_remote(url: str) -> RemoteStore:
+    """The store at a URL; raises as `open_store` does."""
+    return RemoteStore(url, *_filesystem(url))
+
+
+def open_filesystem(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """What libraries that know Arrow's filesystems reach the same URL by, and the path there."""
+    fs, root = _filesystem(url)
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), root
 
 
 def open_file(url: str) -> BinaryIO:
@@ -46,14 +58,15 @@ def canonical(url: str) -> str:
     return f"{_ALIASES.get(scheme.lower(), scheme.lower())}://{rest}"
 
 
-def _remote(url: str) -> RemoteStore:
+def _filesystem(url: str) -> tuple[Any, str]:
+    """The filesystem of fsspec, and the path there."""
     scheme = urls.scheme(url)
     _require(url, scheme)
     # A listing kept by the process would hide what other workers write, and grows with the run.
     options = {"use_listings_cache": False} if scheme in _EXTRAS else {}
     with named(url):
         fs, root = fsspec.url_to_fs(url, **options)
-    return RemoteStore(url, fs, root)
+    return fs, root
 
 
 def _require(url: str, scheme: str) -> None:

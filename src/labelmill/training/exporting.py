@@ -1,22 +1,26 @@
 """Exporting: the best checkpoint becomes a directory that `labelmill label` takes as its model.
 
-The directory appears whole or not at all: it is made beside its place, and then given its name.
+On a disk the directory appears whole or not at all: it is made beside its place, and then given its
+name. Behind a URL it is whole once `RESULTS` is there, and no model as long as config.json is not.
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from labelmill.errors import LedgerError
+from labelmill.storage import Store, is_local, open_store, upload
 from labelmill.training.model import merged
 from labelmill.training.recipe import ModelRecipe
 
 RESULTS = "training_results.json"  # a name that is no part of a model's identity
 # What transformers reads of a directory beside the files of the processor.
-_MODEL = ("config.json", "generation_config.json", "model*.safetensors", "model*.index.json")
+_CONFIG = "config.json"
+_MODEL = (_CONFIG, "generation_config.json", "model*.safetensors", "model*.index.json")
 
 
 def export(
@@ -25,12 +29,10 @@ def export(
     processor: Any,
     results: Mapping[str, Any],
     papers: Mapping[str, bytes],
-    place: Path,
+    place: str,
 ) -> None:
     """Make the directory; `papers` are more files of it by name. Adapters are merged."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    try:
+    with _drafted(place) as draft:
         if recipe.lora is None:
             _copy(checkpoint, draft)
         else:
@@ -40,27 +42,47 @@ def export(
             (draft / name).parent.mkdir(exist_ok=True)
             (draft / name).write_bytes(content)
         (draft / RESULTS).write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+
+
+@contextmanager
+def _drafted(place: str) -> Iterator[Path]:
+    """A directory to be filled, which becomes the one at the place."""
+    if not is_local(place):
+        with tempfile.TemporaryDirectory(prefix="labelmill-") as room:
+            yield Path(room)
+            upload(Path(room), place, last=(_CONFIG, RESULTS))
+        return
+    final = Path(place)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        yield draft
         draft.chmod(0o755)
-        draft.rename(place)
+        draft.rename(final)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def results_of(place: Path) -> dict[str, Any] | None:
+def results_of(place: str, *, begun: bool) -> dict[str, Any] | None:
     """What was written with a finished training there; None where there is nothing.
 
-    Raises LedgerError for a directory that holds something else.
+    Where the training has `begun`, the place was free, and what lies behind a URL may be a part of
+    its result. Raises LedgerError for a directory that holds something else.
     """
-    path = place / RESULTS
-    if path.is_file():
-        told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    store = open_store(place)
+    if store.kind(RESULTS) == "file":
+        told: dict[str, Any] = json.loads(store.open(RESULTS).read())
         return told
-    if place.exists() and (place.is_file() or any(place.iterdir())):
+    if _is_taken(store) and (is_local(place) or not begun):
         raise LedgerError(
-            f"output.path: {str(place)!r} is there and is no result of labelmill train (no "
+            f"output.path: {place!r} is there and is no result of labelmill train (no "
             f"{RESULTS!r} in it); name a directory that does not exist"
         )
     return None
+
+
+def _is_taken(store: Store) -> bool:
+    return store.kind("") == "file" or bool(store.names(""))
 
 
 def _copy(checkpoint: Path, draft: Path) -> None:

@@ -4,6 +4,7 @@ Beside the result lies its state (see `state`). A result that is there is whole,
 trained again.
 """
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,14 @@ from labelmill.config.train_job import TrainJob
 from labelmill.errors import ConfigError
 from labelmill.learning import Head
 from labelmill.ops import plugins
-from labelmill.storage import absolute, is_local
+from labelmill.storage import absolute, is_local, is_object_store
 from labelmill.tasks import Trainable, is_trainable, model_class, sentence
 from labelmill.training import corpus, labelling, manifest, ray_group, weights
 from labelmill.training.arguments import arguments, metric, refuse_unsharded
 from labelmill.training.dataset import sources
 from labelmill.training.exporting import export, results_of
 from labelmill.training.manifest import Data, TrainManifest
-from labelmill.training.preparing import Learning, Places, Preparation, Say, headed
+from labelmill.training.preparing import Learning, Preparation, Say, headed
 from labelmill.training.ray_group import Group, Kept, Show, Wished
 from labelmill.training.recipe import ModelRecipe, TrainRecipe
 from labelmill.training.results import results
@@ -47,18 +48,20 @@ class Plan:
     preparation: Preparation
     group: Group
     settings: Mapping[str, JsonValue]  # that can change the result
-    place: Path  # of the result
+    result: str  # absolute path or URL
     finished: Finished | None  # the result that is there
+
+    begun: bool  # whether an earlier attempt has read the data
+
+    @property
+    def place(self) -> Path:
+        """The directory of a result that lies on a disk."""
+        return Path(self.result)
 
     @property
     def state(self) -> State:
         """Where everything else lies."""
-        return State.beside(self.place)
-
-    @property
-    def begun(self) -> bool:
-        """Whether an earlier attempt has read the data."""
-        return self.state.manifest.is_file()
+        return State.beside(self.result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
 
     `group` is asked once, after everything else was found to be in order.
     """
-    place = _place(job)
+    result = _result(job)
     task = _task(job)
     checkpoint = checkpoints.resolve(
         job.model.path,
@@ -93,17 +96,18 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
     refuse_unsharded(job.training, workers=workers.workers, device=workers.device)
     digests = preparation.digests | {"model.digest": checkpoint.digest}
     settings = manifest.settings(job, digests=digests, workers=workers.workers)
-    finished = results_of(place)
-    plan = Plan(
-        job=job, task=task, checkpoint=checkpoint, facts=facts, preparation=preparation,
-        group=workers, settings=settings, place=place, finished=finished,
-    )  # fmt: skip
-    standing = TrainManifest.load(plan.state.manifest)
+    state = State.beside(result)
+    standing = TrainManifest.load(state.store)
+    finished = results_of(result, begun=standing is not None)
     if finished is not None:
-        manifest.refuse_other(finished["settings"], settings, str(place))
+        manifest.refuse_other(finished["settings"], settings, result)
     elif standing is not None:
-        manifest.refuse_other(standing.settings, settings, str(plan.state.path))
-    return plan
+        manifest.refuse_other(standing.settings, settings, state.url)
+    return Plan(
+        job=job, task=task, checkpoint=checkpoint, facts=facts, preparation=preparation,
+        group=workers, settings=settings, result=result, finished=finished,
+        begun=standing is not None,
+    )  # fmt: skip
 
 
 def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Papers) -> Finished:
@@ -114,13 +118,16 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
     Raises UnfinishedRun where it was stopped; the same call then goes on.
     """
     if plan.finished is not None:
-        say(f"{str(plan.place)!r} is trained already; nothing to do")
+        say(f"{plan.result!r} is trained already; nothing to do")
         _tidy(plan)
         return plan.finished
     ready = prepare(plan, say)
     say(_beginning(plan, ready))
-    kept = ray_group.run(ready.recipe, plan.group, plan.state.path, show=show, wished=wished)
-    told = _exported(plan, ready, kept, papers)
+    with tempfile.TemporaryDirectory(prefix="labelmill-") as room:
+        kept = ray_group.run(
+            ready.recipe, plan.group, plan.state.url, room=Path(room), show=show, wished=wished
+        )
+        told = _exported(plan, ready, kept, papers)
     _tidy(plan)
     return told
 
@@ -137,14 +144,15 @@ def prepare(plan: Plan, say: Say) -> Ready:
 
 
 def _prepared(plan: Plan, learning: Learning, say: Say) -> TrainManifest:
-    standing = TrainManifest.load(plan.state.manifest)
+    standing = TrainManifest.load(plan.state.store)
     if standing is not None:
         return standing
     say("reading the data")
     head = plan.preparation.head(learning)
-    data = plan.preparation.write(learning, head, _places(plan), say)
+    with plan.state.writing(labelled=_labelled(plan)) as places:
+        data = plan.preparation.write(learning, head, places, say)
     made = TrainManifest(settings=plan.settings, data=data)
-    made.save(plan.state.manifest)
+    made.save(plan.state.store)
     return made
 
 
@@ -157,9 +165,8 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
     measured = data.validation > 0
     chosen = arguments(job.training, measured=measured, device=plan.group.device)
     sampling = chosen.pop("train_sampling_strategy")
-    places = _places(plan)
     answers = labelling.metrics(plan.task, job.training)
-    gold = places.gold if places.gold is not None and places.gold.is_file() else None
+    gold = plan.state.gold if _labelled(plan) else None
     return TrainRecipe(
         task=job.task,
         options=job.options,
@@ -179,9 +186,9 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
         metric=metric(job.training, objective, answers),
         best=job.training.load_best_model_at_end and measured,
         patience=_patience(job, measured=measured),
-        examples=str(places.train),
-        validation=str(places.validation) if measured else None,
-        board=str(plan.state.board),
+        examples=plan.state.examples,
+        validation=plan.state.validation if measured else None,
+        board=plan.state.board,
         readout=(
             plan.task.readout(learning.processor, learning.facts, job.options)
             if objective == "in_batch_negatives" or gold is not None
@@ -189,15 +196,15 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
         ),
         grouped=sampling == "group_by_length",
         shuffled=sampling != "sequential",
-        gold=None if gold is None else str(gold),
+        gold=gold,
     )
 
 
 def _exported(plan: Plan, ready: Ready, kept: Kept, papers: Papers) -> Finished:
     recipe = ready.recipe
-    told = results(plan.job, recipe, ready.manifest, kept, plan.group) | {"path": str(plan.place)}
+    told = results(plan.job, recipe, ready.manifest, kept, plan.group) | {"path": plan.result}
     files = {**papers(told), **_sentence_files(plan)}
-    export(recipe.model, kept.best, ready.processor, told, files, plan.place)
+    export(recipe.model, kept.best, ready.processor, told, files, plan.result)
     return told
 
 
@@ -214,14 +221,14 @@ def _sentence_files(plan: Plan) -> dict[str, bytes]:
     return sentence_files(told, plan.facts.hidden_size or 0, Path(plan.facts.path))
 
 
-def _place(job: TrainJob) -> Path:
+def _result(job: TrainJob) -> str:
     url = absolute(job.output.path)
-    if not is_local(url):
+    if not is_local(url) and not is_object_store(url):
         raise ConfigError(
-            f"output.path: {job.output.path!r} is behind a URL, expected a directory on a disk "
-            "that all workers share; copy the result from there"
+            f"output.path: {job.output.path!r} found, expected a directory on a disk that all "
+            "workers share, or one behind s3://, gs:// or abfs://"
         )
-    return Path(url)
+    return url
 
 
 def _task(job: TrainJob) -> Trainable:
@@ -237,8 +244,8 @@ def _preparation(job: TrainJob, task: Trainable) -> Preparation:
     return Preparation(data, job.training.seed, train, back[0] if back else None)
 
 
-def _places(plan: Plan) -> Places:
-    return plan.state.places(labelled=labelling.is_wanted(plan.task, plan.job.training))
+def _labelled(plan: Plan) -> bool:
+    return labelling.is_wanted(plan.task, plan.job.training)
 
 
 def _patience(job: TrainJob, *, measured: bool) -> int | None:
@@ -253,12 +260,12 @@ def _patience(job: TrainJob, *, measured: bool) -> int | None:
 
 def _beginning(plan: Plan, ready: Ready) -> str:
     data, group = ready.manifest.data, plan.group
-    going_on = plan.state.checkpoints.exists()
+    going_on = plan.state.has_checkpoints
     verb = "going on with" if going_on else "starting"
     precision = "bfloat16" if ready.recipe.arguments["bf16"] else "float32"
     labels = f", {len(data.counts)} labels" if data.counts else ""
     workers = f"{group.workers} worker{'s' if group.workers > 1 else ''}"
     return (
-        f"{verb} {plan.place}: {data.train:,} examples to learn from, {data.validation:,} to "
+        f"{verb} {plan.result}: {data.train:,} examples to learn from, {data.validation:,} to "
         f"measure by{labels}; {workers} on {group.device} ({precision})"
     )

@@ -6,14 +6,16 @@ It is written once the data have been read, and never changed.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
 from labelmill.config.fingerprint import TRAINING_EXEMPT, differences, fingerprint, leaves
 from labelmill.config.train_job import TrainJob
-from labelmill.errors import FingerprintChanged
+from labelmill.errors import FingerprintChanged, LedgerError
+from labelmill.storage import Store, join
+
+MANIFEST = "training.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +45,21 @@ class TrainManifest:
         """SHA-256 in hex."""
         return fingerprint(self.settings)
 
-    def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
-        draft = path.with_name(f".{path.name}")
-        draft.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
-        draft.replace(path)
+    def save(self, state: Store) -> None:
+        """Write it, whole or not at all; raises LedgerError where another one is there."""
+        content = (json.dumps(asdict(self), indent=1) + "\n").encode()
+        if not state.create(MANIFEST, content) and state.open(MANIFEST).read() != content:
+            raise LedgerError(
+                f"{join(state.url, MANIFEST)!r} was written by another process at the same time; "
+                "train with one command only"
+            )
 
     @classmethod
-    def load(cls, path: Path) -> "TrainManifest | None":
+    def load(cls, state: Store) -> "TrainManifest | None":
         """The manifest there, if there is one."""
-        if not path.is_file():
+        if state.kind(MANIFEST) != "file":
             return None
-        told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        told: dict[str, Any] = json.loads(state.open(MANIFEST).read())
         data = told["data"] | {"labels": tuple(told["data"]["labels"])}
         return cls(settings=told["settings"], data=Data(**data))
 

@@ -20,12 +20,15 @@ from ray.train.torch import TorchTrainer
 
 from labelmill.config.train_job import WorkersSection
 from labelmill.errors import ConfigError, EngineError, LabelmillError, UnfinishedRun
+from labelmill.storage import download, is_local, join, open_filesystem
 from labelmill.training import board as boards
+from labelmill.training.checkpointing import STATE
 from labelmill.training.ray_worker import SCORE, work
 from labelmill.training.recipe import TrainRecipe
 from labelmill.training.seat import Standing
 
 CHECKPOINTS = "checkpoints"
+_OPTIMIZER = "optimizer"  # how the name of its file begins
 _POLL = 0.3  # seconds
 
 Show = Callable[[Standing], None]
@@ -49,7 +52,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is left of a training that came to its end."""
+    """What is left of a training that came to its end, on this machine."""
 
     last: Path
     best: Path  # the last one where nothing was measured
@@ -77,8 +80,13 @@ def _workers(section: WorkersSection, gpus: float, each: float) -> int:
     return max(1, int(gpus // each)) if each else 1
 
 
-def run(recipe: TrainRecipe, group: Group, state: Path, *, show: Show, wished: Wished) -> Kept:
-    """Train to the end; raises UnfinishedRun where it was stopped, and what the workers raised."""
+def run(
+    recipe: TrainRecipe, group: Group, state: str, *, room: Path, show: Show, wished: Wished
+) -> Kept:
+    """Train to the end; raises UnfinishedRun where it was stopped, and what the workers raised.
+
+    Checkpoints lie below `state`. What is kept of those behind a URL is fetched into `room`.
+    """
     board = boards.put_up()
     trainer = _trainer(recipe, group, state, board)
     fitting = _Fitting(trainer)
@@ -96,10 +104,10 @@ def run(recipe: TrainRecipe, group: Group, state: Path, *, show: Show, wished: W
     result = fitting.result()
     if getattr(result, "return_value", None) is False:  # Ray's types know it not
         raise UnfinishedRun("stopped with a checkpoint; run the same command again to go on")
-    return _kept(result, recipe)
+    return _kept(result, recipe, _Fetching(join(state, CHECKPOINTS), room))
 
 
-def _trainer(recipe: TrainRecipe, group: Group, state: Path, board: Any) -> TorchTrainer:
+def _trainer(recipe: TrainRecipe, group: Group, state: str, board: Any) -> TorchTrainer:
     _set_up()
     config = {
         "recipe": recipe,
@@ -118,7 +126,7 @@ def _trainer(recipe: TrainRecipe, group: Group, state: Path, board: Any) -> Torc
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,
-            storage_path=str(state),
+            **_storage(state),
             failure_config=FailureConfig(max_failures=group.max_failures),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=recipe.arguments["save_total_limit"],
@@ -126,6 +134,14 @@ def _trainer(recipe: TrainRecipe, group: Group, state: Path, board: Any) -> Torc
             ),
         ),
     )
+
+
+def _storage(state: str) -> dict[str, Any]:
+    """Ray's settings for where checkpoints lie: by our own way to what is behind a URL."""
+    if is_local(state):
+        return {"storage_path": state}
+    filesystem, path = open_filesystem(state)
+    return {"storage_path": path, "storage_filesystem": filesystem}
 
 
 def _set_up() -> None:
@@ -185,15 +201,43 @@ def _unwrapped(error: BaseException) -> BaseException:
     )
 
 
-def _kept(result: Result, recipe: TrainRecipe) -> Kept:
+class _Fetching:
+    """Checkpoints of Ray's directory by name, on this machine."""
+
+    def __init__(self, directory: str, room: Path) -> None:
+        self._directory = directory
+        self._room = room
+
+    def model(self, name: str) -> Path:
+        """With all that a result is made of, which the state of an optimizer is not."""
+        return self._at(name, lambda file: not file.startswith(_OPTIMIZER))
+
+    def course(self, name: str) -> Path:
+        """With what it says of the training up to there."""
+        return self._at(name, lambda file: file == STATE)
+
+    def _at(self, name: str, wanted: Callable[[str], bool]) -> Path:
+        if is_local(self._directory):
+            return Path(self._directory, name)
+        place = self._room / name
+        if not place.exists():
+            download(join(self._directory, name), place, wanted)
+        return place
+
+
+def _kept(result: Result, recipe: TrainRecipe, fetching: _Fetching) -> Kept:
     if result.checkpoint is None:
         raise EngineError("training ended without a checkpoint; see training.save_strategy")
-    last = Path(result.checkpoint.path)
+    last = best = _name(result.checkpoint.path)
     scored = [
-        (metrics[SCORE], Path(checkpoint.path))
+        (metrics[SCORE], _name(checkpoint.path))
         for checkpoint, metrics in result.best_checkpoints or []
         if SCORE in metrics
     ]
-    if not scored or not recipe.best:
-        return Kept(last=last, best=last)
-    return Kept(last=last, best=max(scored, key=lambda one: one[0])[1])
+    if scored and recipe.best:
+        best = max(scored, key=lambda one: one[0])[1]
+    return Kept(best=fetching.model(best), last=fetching.course(last))
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -12,7 +12,9 @@ import ray.train
 import torch
 
 from labelmill.errors import EngineError, LabelmillError
+from labelmill.storage import is_local, upload
 from labelmill.training.loop import train
+from labelmill.training.nearby import BOARD, nearby
 from labelmill.training.recipe import TrainRecipe
 from labelmill.training.seat import Standing
 
@@ -28,22 +30,25 @@ def work(config: dict[str, Any]) -> bool:
         return False
     torch.set_num_threads(config["threads"])
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    with RaySeat(config["name"], board) as seat:
+    with RaySeat(config["name"], board, recipe.board) as seat:
         try:
-            return train(recipe, seat)
+            ended = train(nearby(recipe, seat.scratch, seat.first_here), seat)
+            seat.publish()
         except Exception as error:
             final = _final(error)
             if final is not None:
                 ray.get(board.fail.remote(final))
             raise
+    return ended
 
 
 class RaySeat:
     """See Seat; a context that leaves nothing on its machine."""
 
-    def __init__(self, name: str, board: Any) -> None:
+    def __init__(self, name: str, board: Any, curves: str) -> None:
         self._context = ray.train.get_context()
         self._board = board
+        self._curves = curves
         self._held = ExitStack()
         # The same for all workers of one machine: together they write one checkpoint.
         self.scratch = Path(tempfile.gettempdir()) / f"labelmill-{name}"
@@ -54,8 +59,13 @@ class RaySeat:
 
     def __exit__(self, *error: object) -> None:
         self._held.close()
-        if self._context.get_local_rank() == 0:
+        if self.first_here:
             shutil.rmtree(self.scratch, ignore_errors=True)
+
+    @property
+    def first_here(self) -> bool:
+        """Whether this worker is the first one of its machine."""
+        return bool(self._context.get_local_rank() == 0)
 
     def resume(self) -> Path | None:
         """See Seat."""
@@ -66,9 +76,16 @@ class RaySeat:
 
     def keep(self, directory: Path, score: float | None) -> None:
         """See Seat: each machine hands in what it has; Ray knows the checkpoint when all have."""
-        mine = self._context.get_local_rank() == 0
-        checkpoint = ray.train.Checkpoint.from_directory(str(directory)) if mine else None
+        checkpoint = (
+            ray.train.Checkpoint.from_directory(str(directory)) if self.first_here else None
+        )
         ray.train.report({} if score is None else {SCORE: score}, checkpoint=checkpoint)
+        self.publish()
+
+    def publish(self) -> None:
+        """Put TensorBoard's files where the state lies, if that is behind a URL."""
+        if not is_local(self._curves) and self._context.get_world_rank() == 0:
+            upload(self.scratch / BOARD, self._curves)
 
     def show(self, standing: Standing) -> bool:
         """See Seat."""

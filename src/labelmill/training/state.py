@@ -1,58 +1,109 @@
 """State: what a training keeps beside its result, and what of it goes once the result is there.
 
-A directory of the result's name with '.training' at its end. Encoded rows and checkpoints are
-large, and of no more use: a finished training is never gone on with.
+A directory of the result's name with '.training' at its end, on a disk or behind a URL. Encoded
+rows and checkpoints are large, and of no more use: a finished training is never gone on with.
 """
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from labelmill.storage import Store, clear, is_local, join, open_store, upload
 from labelmill.training.preparing import Places
 from labelmill.training.ray_group import CHECKPOINTS
+
+_EXAMPLES, _BOARD = "examples", "tensorboard"
+_TRAIN, _VALIDATION, _GOLD = "train.arrow", "validation.arrow", "gold.arrow"
+_REJECTS = "rejects.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """Where everything lies."""
 
-    path: Path
+    url: str  # absolute path or URL
 
     @classmethod
-    def beside(cls, result: Path) -> "State":
+    def beside(cls, result: str) -> "State":
         """That of the training whose result is to be there."""
-        return cls(path=result.with_name(f"{result.name}.training"))
+        return cls(url=f"{result}.training")
 
     @property
-    def manifest(self) -> Path:
-        """See `manifest`; it is there once the data have been read."""
-        return self.path / "training.json"
+    def path(self) -> Path:
+        """The directory of a state that lies on a disk."""
+        return Path(self.url)
 
     @property
-    def board(self) -> Path:
+    def store(self) -> Store:
+        """It, opened."""
+        return open_store(self.url)
+
+    @property
+    def board(self) -> str:
         """Directory of TensorBoard's files."""
-        return self.path / "tensorboard"
+        return join(self.url, _BOARD)
 
     @property
     def checkpoints(self) -> Path:
-        """Directory of Ray Train's."""
+        """Directory of Ray Train's, of a state that lies on a disk."""
         return self.path / CHECKPOINTS
 
-    def places(self, *, labelled: bool) -> Places:
-        """Where the rows lie as workers read them."""
-        folder = self.path / "examples"
-        return Places(
-            train=folder / "train.arrow",
-            validation=folder / "validation.arrow",
-            rejects=folder / "rejects.jsonl",
-            gold=folder / "gold.arrow" if labelled else None,
-        )
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether workers have been started."""
+        return bool(self.store.names(CHECKPOINTS))
+
+    @property
+    def examples(self) -> str:
+        """File of the examples to learn from."""
+        return self._rows(_TRAIN)
+
+    @property
+    def validation(self) -> str:
+        """File of those to measure by."""
+        return self._rows(_VALIDATION)
+
+    @property
+    def gold(self) -> str | None:
+        """File of the rows to measure by as they are; None where there is none."""
+        found = self.store.kind(f"{_EXAMPLES}/{_GOLD}") == "file"
+        return self._rows(_GOLD) if found else None
+
+    @contextmanager
+    def writing(self, *, labelled: bool) -> Iterator[Places]:
+        """Where the rows are to be written; when it ends, they are where workers look for them."""
+        folder = join(self.url, _EXAMPLES)
+        if is_local(folder):
+            yield _places(Path(folder), labelled=labelled)
+            return
+        with tempfile.TemporaryDirectory(prefix="labelmill-") as room:
+            yield _places(Path(room), labelled=labelled)
+            clear(folder)
+            upload(Path(room), folder)
 
     def tidy(self, *, checkpoints: bool) -> None:
         """Delete the encoded rows, and the checkpoints where they are not wanted."""
-        places = self.places(labelled=True)
-        for path in (places.train, places.validation, places.gold):
-            if path is not None:
-                path.unlink(missing_ok=True)
-        if not checkpoints:
+        store = self.store
+        for name in (_TRAIN, _VALIDATION, _GOLD):
+            store.delete(f"{_EXAMPLES}/{name}")
+        if checkpoints:
+            return
+        if is_local(self.url):
             shutil.rmtree(self.checkpoints, ignore_errors=True)
+        else:
+            clear(join(self.url, CHECKPOINTS))
+
+    def _rows(self, name: str) -> str:
+        return join(self.url, f"{_EXAMPLES}/{name}")
+
+
+def _places(folder: Path, *, labelled: bool) -> Places:
+    return Places(
+        train=folder / _TRAIN,
+        validation=folder / _VALIDATION,
+        rejects=folder / _REJECTS,
+        gold=folder / _GOLD if labelled else None,
+    )
