@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from labelmill.batch import Array
 from labelmill.checkpoints import Checkpoint, localize, processor
-from labelmill.engines.openvino import runtime
+from labelmill.engines.openvino import narrowing, runtime
 from labelmill.errors import ConfigError
 from labelmill.models.loading import load_model
 from labelmill.ops import pixels
@@ -60,6 +60,7 @@ def convert(
     graph = _traced(module, trials[0][0], checkpoint.source)
     if shape is not None:
         graph.reshape([-1, *shape])
+    narrowing.narrow(graph)
     run = runtime.Run(graph, "float32", threads)
     for inputs, lengths in trials:
         _compare(module, run, inputs, lengths, checkpoint.source)
