@@ -119,6 +119,7 @@ def whisper(folder: Path, size: str) -> str:
     model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
     model.save_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = "<|endoftext|>"  # the pipeline makes no batches without
     extractor = transformers.WhisperFeatureExtractor()
     transformers.WhisperProcessor(extractor, tokenizer).save_pretrained(folder)
     return str(folder)
