@@ -116,16 +116,8 @@ class RemoteStore:
 
     def create(self, path: str, data: bytes | memoryview) -> bool:
         """See `Store.create`."""
-        self._refuse_unless_whole()
-        if not self._honours_conditions() and self.kind(path) == "file":
-            return False
         content = bytes(data)
-        try:
-            return self._run(
-                path, lambda: failures.persist(lambda: self._put(path, content), failures.contended)
-            )
-        except FileMissing as error:
-            raise StorageError(f"{self.url!r}: there is no such bucket; create it first") from error
+        return self._created(path, lambda: self._put(path, content))
 
     def create_from(self, path: str, file: Path) -> bool:
         """As `create`, of a file of this machine, however large.
@@ -133,19 +125,9 @@ class RemoteStore:
         In parts where it is large: a killed writer leaves those that it has sent, which no listing
         shows.
         """
-        self._refuse_unless_whole()
-        if not self._honours_conditions() and self.kind(path) == "file":
-            return False
         full = self._full(path)
         option = {"overwrite": False} if self._scheme in _AZURE else {"mode": "create"}
-        try:
-            self._run(path, lambda: self._fs.put_file(str(file), full, **option))
-        except StorageError as error:
-            cause = error.__cause__
-            if not isinstance(cause, Exception) or not failures.taken(cause):
-                raise
-            return False
-        return True
+        return self._created(path, lambda: self._fs.put_file(str(file), full, **option))
 
     def delete(self, path: str) -> None:
         """See `Store.delete`."""
@@ -157,22 +139,37 @@ class RemoteStore:
     def sweep(self) -> None:
         """See `Store.sweep`: an upload is there whole or not at all, so there is nothing."""
 
-    def _put(self, path: str, data: bytes) -> bool:
-        # s3fs would cut 100 MiB and more into parts; many lookalikes know the condition on a
-        # single put only, and a killed writer would leave parts that cost money.
-        options = {"chunksize": max(len(data), 1)} if self._scheme in _S3 else {}
-        full = self._full(path)
+    def _created(self, path: str, put: Callable[[], None]) -> bool:
+        """Whether `put`, a conditional upload, came first; one in flight is waited for."""
+        self._refuse_unless_whole()
+        if not self._honours_conditions() and self.kind(path) == "file":
+            return False
         try:
-            if self._scheme in _OBJECT_STORES:
-                self._fs.pipe_file(full, data, mode="create", **options)
-            else:
-                with _ONE_WRITER:
-                    self._fs.pipe_file(full, data, mode="create")
+            return self._run(
+                path, lambda: failures.persist(lambda: self._won(path, put), failures.contended)
+            )
+        except FileMissing as error:
+            raise StorageError(f"{self.url!r}: there is no such bucket; create it first") from error
+
+    def _won(self, path: str, put: Callable[[], None]) -> bool:
+        try:
+            put()
         except Exception as error:
             if not failures.taken(error) or self.kind(path) != "file":
                 raise
             return False
         return True
+
+    def _put(self, path: str, data: bytes) -> None:
+        # s3fs would cut 100 MiB and more into parts; many lookalikes know the condition on a
+        # single put only, and a killed writer would leave parts that cost money.
+        options = {"chunksize": max(len(data), 1)} if self._scheme in _S3 else {}
+        full = self._full(path)
+        if self._scheme in _OBJECT_STORES:
+            self._fs.pipe_file(full, data, mode="create", **options)
+            return
+        with _ONE_WRITER:
+            self._fs.pipe_file(full, data, mode="create")
 
     def _honours_conditions(self) -> bool:
         if self._scheme not in _S3:
