@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.accuracy import questions, texts, translations, words
+from benchmarks.accuracy import pictures, questions, sounds, texts, translations, words
 
 Prepare = Callable[[Path, Path], None]  # directory of all data, directory of the set
 
@@ -53,4 +53,8 @@ SETS: Mapping[str, DataSet] = {
     "multi30k": DataSet(
         prepare=translations.multi30k, metric="bleu", gold="german", model=translations.MODEL,
     ),
+    "cifar10": DataSet(
+        prepare=pictures.cifar10, metric="accuracy", gold="label", model=pictures.MODEL,
+    ),
+    "fsdd": DataSet(prepare=sounds.fsdd, metric="accuracy", gold="label", model=sounds.MODEL),
 }  # fmt: skip

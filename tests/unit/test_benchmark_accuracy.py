@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from benchmarks.accuracy import files, questions, texts, words
+from benchmarks.accuracy import files, pictures, questions, sounds, texts, words
 from benchmarks.accuracy.sets import SETS
 from seqeval.metrics import f1_score
+from transformers import AutoModelForAudioClassification, AutoModelForImageClassification
 
 ENTITIES = pa.list_(pa.struct([("label", pa.string()), ("start", pa.int64()), ("end", pa.int64())]))
 
@@ -96,3 +97,24 @@ def test_questions_without_answer_do_not_say_so_in_their_context(tmp_path):
     assert empty["answers"] == {"answer_start": [], "text": []}
     assert questions.always_empty(tmp_path) == pytest.approx(0.5)
     assert _rows(tmp_path / "train.parquet") == [answered, empty]
+
+
+def test_pictures_and_sounds_come_with_a_model_that_takes_them(tmp_path):
+    """Random weights, the same every time; digits are names, and a recording is on one side."""
+    for name in ("cifar10", "fsdd"):
+        (tmp_path / name).mkdir()
+    table = pa.table({"path": ["x/1.jpg"], "image": [b"jpg"], "label": ["cat"]})
+    for name in ("train_20k", "test_1k"):
+        pq.write_table(table, tmp_path / "cifar10" / f"{name}.parquet")
+    pictures.cifar10(tmp_path, tmp_path)
+    assert _rows(tmp_path / "test.parquet") == [{"image": b"jpg", "label": "cat"}]
+    spoken = {"path": [f"{digit}_theo_5.wav" for digit in range(10)], "audio": [b"wav"] * 10}
+    digits = pa.array(range(10), pa.int8())
+    pq.write_table(pa.table({**spoken, "label": digits}), tmp_path / "fsdd" / "train_900.parquet")
+    sounds.fsdd(tmp_path, tmp_path)
+    sides = [_rows(tmp_path / f"{name}.parquet") for name in ("train", "test")]
+    assert sorted(row["label"] for side in sides for row in side) == list("0123456789")
+    assert all(sides)
+    seer = AutoModelForImageClassification.from_pretrained(tmp_path / pictures.MODEL)
+    hearer = AutoModelForAudioClassification.from_pretrained(tmp_path / sounds.MODEL)
+    assert seer.config.num_labels == hearer.config.num_labels == 10
