@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from labelmill.batch import Microbatch
 from labelmill.engines.pytorch.attention import ATTENTION
+from labelmill.engines.pytorch.narrowing import narrow
 from labelmill.engines.pytorch.pooling import packed_pool
 from labelmill.engines.pytorch.reading import Model, Tensors
 from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
@@ -93,6 +94,8 @@ class PackedModel(Model):
     @override
     def read_first(self) -> None:
         """See Model. [1, tokens, width] becomes [sequences, 1, width] before pooler and head."""
+        if narrow(self.module, self._first):
+            return
         base = self.module.base_model
         inner = base if getattr(base, "pooler", None) is None else base.encoder
         means = getattr(self.module.config, "classifier_pooling", "cls") == "mean"
@@ -107,6 +110,11 @@ class PackedModel(Model):
             return output
 
         inner.register_forward_hook(gather)
+
+    def _first(self, hidden: torch.Tensor) -> torch.Tensor:
+        if self._bounds is None:
+            return hidden
+        return packed_pool(hidden[0], self._bounds, "cls", 0)[:, None]
 
     @override
     def tokens(self, values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from labelmill.batch import Array, Ragged
+from labelmill.engines.pytorch.narrowing import narrow
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -34,14 +35,20 @@ class Model:
         self.accepts = frozenset(inspect.signature(module.forward).parameters)
         # Decoders would keep keys and values that nobody asks for.
         self._fixed = {"use_cache": False} if "use_cache" in self.accepts else {}
+        self._running = False  # the module may be shared with a model that is packed
 
     def __call__(self, inputs: Tensors, **more: Any) -> Any:
         """The outputs of one forward pass over those inputs that the model takes."""
         taken = {name: values for name, values in inputs.items() if name in self.accepts}
-        return self.module(**taken, **self._fixed, **more)
+        self._running = True
+        try:
+            return self.module(**taken, **self._fixed, **more)
+        finally:
+            self._running = False
 
     def read_first(self) -> None:
         """Say that pooler or head will read each sequence's first token, and nothing else."""
+        narrow(self.module, lambda hidden: hidden[:, :1] if self._running else hidden)
 
     def tokens(self, values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """[batch, length, ...] -> [sum(lengths), ...], without the padding of each sequence."""

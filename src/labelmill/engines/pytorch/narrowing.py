@@ -1,0 +1,29 @@
+"""Narrowing: of BERT and its kin, the last layer for the first token of each sequence alone.
+
+A head that reads the first token throws the others away. Behind its attention the last layer works
+on each token by itself, so it may as well have the first alone: of six layers that saves an eighth
+of the work. Other models are left as they are. The same for graphs: `engines.openvino.narrowing`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+# Model types whose last layer ends so: attention, then what takes its output and its input.
+_KIN = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
+
+First = Callable[[torch.Tensor], torch.Tensor]
+
+
+def narrow(module: Any, first: First) -> bool:
+    """Put `first` (all tokens -> what is kept of them) behind the last attention, if it is known.
+
+    `first` gets vectors of every token as they lie in the model, [..., tokens, width].
+    """
+    config = module.config
+    if config.model_type not in _KIN or getattr(config, "is_decoder", False):
+        return False
+    behind = module.base_model.encoder.layer[-1].attention.output
+    behind.register_forward_pre_hook(lambda _, given: tuple(map(first, given)))
+    return True
