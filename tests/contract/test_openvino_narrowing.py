@@ -9,8 +9,9 @@ from huggingface_hub import constants
 
 from labelmill.engines import openvino
 from labelmill.engines.openvino import conversion, narrowing, runtime
-from labelmill.readouts import Logits, TokenLogits
-from tests.contract.test_openvino import CLASSIFIER, TAGGER, checkpoint_at
+from labelmill.engines.openvino.reading import outputs_of
+from labelmill.readouts import Embedding, Logits, TokenLogits
+from tests.contract.test_openvino import CLASSIFIER, TAGGER, assert_alike, both, checkpoint_at
 from tests.support.models import save_tiny, tiny_classifier
 
 LAYERS = 2  # of the tiny models
@@ -99,6 +100,23 @@ def test_what_someone_else_takes_whole_stays_whole(shared, narrowed):
     assert np.array_equal(found["first"], wanted[:, 0])
     if shared:
         assert np.array_equal(found["all"], wanted)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "modernbert"])
+def test_an_embedding_of_the_first_token_takes_one_token_in_the_last_layer(tmp_path, architecture):
+    path = save_tiny(tmp_path, architecture, "AutoModel")
+    readout = Embedding(pooling="cls")
+    graph = conversion.convert(checkpoint_at(path), "AutoModel", readout, outputs_of(readout), 1)
+    assert multiplied(graph).count(True) >= 3
+    ours, wanted = both(path, "AutoModel", readout)
+    assert_alike(ours, wanted)
+
+
+@pytest.mark.parametrize("readout", [Embedding(), Embedding(pooling="cls", skip=1)])
+def test_an_embedding_of_other_tokens_is_left_as_it_is(tmp_path, readout):
+    path = save_tiny(tmp_path, "bert", "AutoModel")
+    graph = conversion.convert(checkpoint_at(path), "AutoModel", readout, outputs_of(readout), 1)
+    assert multiplied(graph).count(True) == 0
 
 
 def test_a_tagger_is_left_as_it_is(tmp_path, monkeypatch):

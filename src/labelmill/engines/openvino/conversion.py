@@ -19,6 +19,7 @@ from typing_extensions import override
 from labelmill.batch import Array
 from labelmill.checkpoints import Checkpoint, localize, processor
 from labelmill.engines.openvino import narrowing, runtime
+from labelmill.engines.openvino.reading import FIRST_HIDDEN_STATE
 from labelmill.errors import ConfigError
 from labelmill.models.loading import load_model
 from labelmill.ops import pixels
@@ -29,6 +30,7 @@ _NAMES = ("input_ids", "attention_mask", _TYPES)  # those that a module takes, i
 _TRIALS = ((7, 4), (1,), (3, 12, 5))  # tokens of the sequences; the first is traced
 _PIXELS = "pixel_values"  # the only input of a module that sees
 _PICTURES = (2, 1, 3)  # pictures of the trials
+_ONE = frozenset({"pooler_output", FIRST_HIDDEN_STATE})  # one vector a sequence
 _TOLERANCE = 1e-3  # of the largest number; sums in float32 differ by 1e-5 or so
 
 Floats = npt.NDArray[np.float32]
@@ -49,7 +51,7 @@ def convert(
     """
     torch.set_num_threads(threads)
     module = _Module(load_model(localize(checkpoint), auto_class, torch.float32, readout), outputs)
-    by_token = not isinstance(readout, Logits) and outputs != ("pooler_output",)
+    by_token = not isinstance(readout, Logits) and not _ONE.intersection(outputs)
     shape = _picture(checkpoint) if module.sees else None
     trials = (
         [_trial(module.settings, lengths, by_token=by_token) for lengths in _TRIALS]
@@ -84,7 +86,14 @@ class _Module(torch.nn.Module):
     @override
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.model(**dict(zip(self.names, inputs, strict=True)), **self._fixed)
-        return tuple(found[name] for name in self.outputs)
+        return tuple(_output(found, name) for name in self.outputs)
+
+
+def _output(found: Any, name: str) -> torch.Tensor:
+    values: torch.Tensor = (
+        found["last_hidden_state"][:, 0] if name == FIRST_HIDDEN_STATE else found[name]
+    )
+    return values
 
 
 def _require_plain_types(
@@ -100,7 +109,7 @@ def _require_plain_types(
         del given[_TYPES]
         found = module.model(**given)
     for name, values in zip(module.outputs, zeros, strict=True):
-        if _difference(values, found[name].numpy(), lengths) > _TOLERANCE:
+        if _difference(values, _output(found, name).numpy(), lengths) > _TOLERANCE:
             raise ConfigError(
                 f"model.engine: {source!r}, a {type(module.model).__name__}, tells token types "
                 "of 0 from none, which the engine 'openvino' cannot; set model.engine to 'pytorch'"

@@ -11,6 +11,9 @@ from labelmill.errors import ConfigError
 from labelmill.ops.pooling import Floats, normalized, pool
 from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
 
+# An output of ours: of last_hidden_state that of the first token, so that no other is computed.
+FIRST_HIDDEN_STATE = "first_hidden_state"
+
 Lengths = npt.NDArray[np.int64]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]  # inputs -> outputs, which do not last
 Reader = Callable[[Mapping[str, Array], Lengths], Outputs]
@@ -25,11 +28,18 @@ def outputs_of(readout: Readout) -> tuple[str, ...]:
         case TokenLogits():
             return readout.names
         case Embedding():
-            return ("pooler_output" if readout.pooling == "pooler" else "last_hidden_state",)
+            return (_hidden(readout),)
     raise ConfigError(
         f"model.engine: 'openvino' does not do what this task asks of a model "
         f"({type(readout).__name__}); set it to 'pytorch' or 'auto'"
     )
+
+
+def _hidden(readout: Embedding) -> str:
+    if readout.pooling == "pooler":
+        return "pooler_output"
+    first = readout.pooling == "cls" and not readout.skip
+    return FIRST_HIDDEN_STATE if first else "last_hidden_state"
 
 
 def reader(readout: Readout, run: Run, checkpoint: Checkpoint) -> Reader:
@@ -72,8 +82,8 @@ def _embedder(readout: Embedding, run: Run, checkpoint: Checkpoint) -> Embed:
 
     def embed(inputs: Mapping[str, Array], lengths: Lengths) -> Floats:
         found: Floats = run(inputs)[output].astype(np.float32, copy=False)
-        pooled = readout.pooling == "pooler"
-        vectors = found.copy() if pooled else pool(found, lengths, readout.pooling, readout.skip)
+        each = output == "last_hidden_state"
+        vectors = pool(found, lengths, readout.pooling, readout.skip) if each else found.copy()
         vectors = layers(vectors)[:, : readout.dimensions]
         return normalized(vectors) if readout.normalize else vectors
 
