@@ -8,6 +8,7 @@
         ModelError              the checkpoint cannot be used; the user picks or mends another
         EngineError             a model runtime failed on this device
             OutOfMemory         the microbatch was too large; the stage halves it and goes on
+        ClusterError            Ray did not start on this machine
         StorageError            a disk or network failed after retries; running again may help
         LedgerError             the output directory holds something we must not touch
             FingerprintChanged  the run there was started with other settings
@@ -61,6 +62,10 @@ class EngineError(LabelmillError):
 
 class OutOfMemory(EngineError):  # noqa: N818 - named after the condition, as in every runtime
     """The device had no room for a microbatch."""
+
+
+class ClusterError(LabelmillError):
+    """Ray cannot be started on this machine, or not in time."""
 
 
 class StorageError(LabelmillError):

@@ -1,7 +1,9 @@
 """Where a job may run, and what Ray is told before it is imported."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,35 @@ def test_address_of_a_dashboard_or_of_ray_client_is_refused_naming_the_right_one
 
     with pytest.raises(ConfigError, match=r"host:port.*ray job submit"), session(verbose=True):
         pass
+
+
+def test_ray_that_cannot_start_is_one_line_that_says_so(tmp_path: Path) -> None:
+    code = """
+import sys
+from labelmill.errors import ClusterError
+from labelmill.pipeline import session
+try:
+    with session(verbose=False):
+        pass
+except ClusterError as error:
+    print(error)
+"""
+    # Ray's sockets would have longer names than a socket may have.
+    deep = tmp_path / "deep" / ("d" * 120)
+    deep.mkdir(parents=True)
+    surroundings = {**os.environ, "RAY_TMPDIR": str(deep)}
+    surroundings.pop("RAY_ADDRESS", None)
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.startswith("Ray did not start on this machine: ")
+    assert "RAY_TMPDIR" in ended.stdout
+    assert ended.stdout.count("\n") == 1
 
 
 def test_share_of_a_killed_driver_is_soon_free_for_the_one_that_resumes() -> None:

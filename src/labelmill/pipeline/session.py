@@ -20,7 +20,7 @@ import ray
 import ray.data
 from ray.util.annotations import RayDeprecationWarning
 
-from labelmill.errors import ConfigError, LabelmillError
+from labelmill.errors import ClusterError, ConfigError, LabelmillError
 
 Answer = TypeVar("Answer")
 
@@ -38,7 +38,8 @@ class Cluster:
 def session(*, verbose: bool) -> Iterator[Cluster]:
     """Ray for the time of a job; what this call has started is shut down at the end.
 
-    Raises ConfigError where there is a cluster that cannot be joined.
+    Raises ConfigError where there is a cluster that cannot be joined, ClusterError where none can
+    be started.
     """
     if not verbose:
         _hush()
@@ -88,6 +89,15 @@ def _join_or_start(*, verbose: bool) -> None:
         raise ConfigError(
             f"the Ray cluster cannot be joined (RAY_ADDRESS is {address!r}): {error}; see that it "
             "runs, and that this machine has its token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
+        ) from error
+    except Exception as error:  # a bare one where the machine was too busy to start Ray in time
+        if address:
+            raise
+        told = str(error).partition("\n")[0]
+        raise ClusterError(
+            f"Ray did not start on this machine: {told}; where the machine is busy or short of "
+            "memory, run the same command again; what Ray's processes said is in "
+            "'ray/session_latest/logs' below the directory for temporary files, or in RAY_TMPDIR"
         ) from error
 
 
