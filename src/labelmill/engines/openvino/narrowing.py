@@ -57,9 +57,15 @@ def _reached(operation: Any, asked: Asked) -> Axes | None:
     wanted = {asked.get(_key(port)) for port in _users(operation)}
     axis = next(iter(wanted), None)
     rule = _RULES.get(operation.get_type_name())
-    if len(wanted) != 1 or axis is None or rule is None:
+    if len(wanted) != 1 or axis is None or rule is None or not _ranked(operation):
         return None
     return rule(operation, axis)
+
+
+def _ranked(operation: Any) -> bool:
+    """Whether it is known how many axes its inputs and outputs have."""
+    ports = [*operation.inputs(), *operation.outputs()]
+    return all(port.get_partial_shape().rank.is_static for port in ports)
 
 
 def _cuts(operation: Any, asked: Asked) -> list[tuple[Any, int]]:
