@@ -137,6 +137,7 @@ def test_lethal_row_kept_as_null_has_no_label_and_the_reason(tmp_path: Path, hos
     assert "killed its replica twice" in table["error"][5].as_py()
 
 
+@pytest.mark.faults  # half a minute
 def test_model_that_kills_on_every_row_rejects_none_of_them(tmp_path: Path) -> None:
     model = hostile_classifier(tmp_path / "deadly", always=True)
 

@@ -36,6 +36,7 @@ def same_in_one_process(path: str, home: Path) -> list[dict[str, Any]]:
     return written(home / "inline")
 
 
+@pytest.mark.faults  # half a minute
 def test_pictures_behind_relative_paths_are_labelled_and_lost_ones_rejected(tmp_path: Path):
     model = image_models.tiny_image_classifier(tmp_path / "model")
     (tmp_path / "in" / "pictures").mkdir(parents=True)
