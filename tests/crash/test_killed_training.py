@@ -18,12 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 def test_killed_and_gone_on_with_it_is_the_same_training(tmp_path):
     place = KilledTraining(tmp_path)
-    with command("train", str(place.job)) as running:
-        place.wait_for(running, 1)
-        running.named("RayTrainWorker")[0].kill()
-        before = place.kept()
-        place.wait_for(running, before + 1)
-        running.kill()
+    place.kill_a_worker_and_then_all()
     before = place.kept()
     assert not place.place.exists()
     with command("train", str(place.job)) as running:
@@ -59,12 +54,7 @@ def _refuses_another_job(place):
 def test_killed_and_gone_on_with_behind_a_url_is_the_same_training(tmp_path, s3_bucket):
     """Two workers whose rows, checkpoints, curves and result are on an object store alone."""
     place = KilledTraining(tmp_path, f"{s3_bucket.url}/models/trained")
-    with command("train", str(place.job)) as running:
-        place.wait_for(running, 1)
-        running.named("RayTrainWorker")[0].kill()
-        before = place.kept()
-        place.wait_for(running, before + 1)
-        running.kill()
+    place.kill_a_worker_and_then_all()
     written = s3_bucket.keys()
     assert all(key.startswith("models/trained.training/") for key in written)
     ended = place.run("--json")

@@ -65,6 +65,14 @@ class KilledTraining:
     def wait_for(self, running: Command, step: int) -> None:
         running.wait_until(lambda: self.kept() >= step, SOON)
 
+    def kill_a_worker_and_then_all(self) -> None:
+        """Begin it; each time a checkpoint more is there."""
+        with command("train", str(self.job)) as running:
+            self.wait_for(running, 1)
+            running.named("RayTrainWorker")[0].kill()
+            self.wait_for(running, self.kept() + 1)
+            running.kill()
+
     def run(self, *arguments: str) -> Ended:
         with command("train", str(self.job), *arguments) as running:
             return running.end(SOON)

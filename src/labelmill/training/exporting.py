@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labelmill.errors import LedgerError
+from labelmill.ledger import bulk
 from labelmill.storage import Store, is_local, open_store, upload
 from labelmill.training.model import merged
 from labelmill.training.recipe import ModelRecipe
@@ -71,7 +72,7 @@ def results_of(place: str, *, begun: bool) -> dict[str, Any] | None:
     """
     store = open_store(place)
     if store.kind(RESULTS) == "file":
-        told: dict[str, Any] = json.loads(store.open(RESULTS).read())
+        told: dict[str, Any] = json.loads(bulk.read(store, RESULTS))
         return told
     if _is_taken(store) and (is_local(place) or not begun):
         raise LedgerError(

@@ -50,7 +50,6 @@ class Plan:
     settings: Mapping[str, JsonValue]  # that can change the result
     result: str  # absolute path or URL
     finished: Finished | None  # the result that is there
-
     begun: bool  # whether an earlier attempt has read the data
 
     @property

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from labelmill.config.fingerprint import TRAINING_EXEMPT, differences, fingerprint, leaves
 from labelmill.config.train_job import TrainJob
 from labelmill.errors import FingerprintChanged, LedgerError
+from labelmill.ledger import bulk
 from labelmill.storage import Store, join
 
 MANIFEST = "training.json"
@@ -48,7 +49,7 @@ class TrainManifest:
     def save(self, state: Store) -> None:
         """Write it, whole or not at all; raises LedgerError where another one is there."""
         content = (json.dumps(asdict(self), indent=1) + "\n").encode()
-        if not state.create(MANIFEST, content) and state.open(MANIFEST).read() != content:
+        if not state.create(MANIFEST, content) and bulk.read(state, MANIFEST) != content:
             raise LedgerError(
                 f"{join(state.url, MANIFEST)!r} was written by another process at the same time; "
                 "train with one command only"
@@ -59,7 +60,7 @@ class TrainManifest:
         """The manifest there, if there is one."""
         if state.kind(MANIFEST) != "file":
             return None
-        told: dict[str, Any] = json.loads(state.open(MANIFEST).read())
+        told: dict[str, Any] = json.loads(bulk.read(state, MANIFEST))
         data = told["data"] | {"labels": tuple(told["data"]["labels"])}
         return cls(settings=told["settings"], data=Data(**data))
 
