@@ -23,7 +23,7 @@ from labelmill.ledger.part_names import require_names
 from labelmill.ops import pixels, plugins
 from labelmill.ops.columns import output_schema
 from labelmill.plan.reading import Reading, first_reading, next_reading
-from labelmill.plan.runtime import Resolved, cut_rule, standing_choice
+from labelmill.plan.runtime import Corpus, Resolved, cut_rule, standing_choice
 from labelmill.source import Listing, list_shards, refuse_overlap
 from labelmill.storage import open_store
 from labelmill.tasks import Task, Work
@@ -80,6 +80,8 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         picture=pixels.shape_of(processor) if task.processor == "AutoImageProcessor" else None,
     )
     resolved = resolve(*wanted, use)
+    corpus = Corpus(rows=reading.rows, size=sum(shard.size for shard in listing.shards))
+    draft = _Draft(job, reading, checkpoint, resolved, added, task.work, corpus)
     return Plan(
         job=job,
         listing=listing,
@@ -87,7 +89,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         facts=facts,
         resolved=resolved,
         reading=reading,
-        manifest=_Draft(job, reading, checkpoint, resolved, added, task.work).manifest(standing),
+        manifest=draft.manifest(standing),
         resumes=standing is not None,
     )
 
@@ -102,12 +104,12 @@ class _Draft:
     resolved: Resolved
     added: pa.Schema
     work: Work
+    corpus: Corpus
 
     def manifest(self, standing: Manifest | None) -> Manifest:
         """This job's manifest; what only tells of a run is taken from the one that is there."""
-        rule = cut_rule(
-            self.job, self.resolved.device, self.work, standing.rule if standing else None
-        )
+        there = standing.rule if standing else None
+        rule = cut_rule(self.job.source, self.resolved.device, self.work, there, self.corpus)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Manifest(
             labelmill_version=standing.labelmill_version if standing else labelmill.__version__,

@@ -10,6 +10,7 @@ from typing import Any
 
 from labelmill import engines
 from labelmill.config.job import LabelJob
+from labelmill.config.source import SourceSection
 from labelmill.engines import Use
 from labelmill.splits import CutRule
 from labelmill.tasks import Work
@@ -18,13 +19,19 @@ from labelmill.tasks import Work
 # 600 KB once it is decoded, half a minute of sound 2 MB; a text that is written takes as many
 # forward passes as it has tokens.
 _AUTO_RULE: Mapping[tuple[str, Work], CutRule] = {
-    ("cpu", "scoring"): CutRule(split_rows=500, split_bytes=8 << 20),
+    ("cpu", "scoring"): CutRule(split_rows=250, split_bytes=8 << 20),
     ("cpu", "media"): CutRule(split_rows=64, split_bytes=32 << 20),
     ("cpu", "generating"): CutRule(split_rows=64, split_bytes=8 << 20),
     ("cuda", "scoring"): CutRule(split_rows=200_000, split_bytes=128 << 20),
     ("cuda", "media"): CutRule(split_rows=512, split_bytes=128 << 20),
     ("cuda", "generating"): CutRule(split_rows=512, split_bytes=32 << 20),
 }
+# Towards the end of a run replicas wait for the last splits. So a small corpus gets smaller ones,
+# down to these sizes, until it has so many.
+_LEAST_RULE: Mapping[tuple[str, Work], CutRule] = {
+    ("cuda", "scoring"): CutRule(split_rows=20_000, split_bytes=16 << 20),
+}
+_SPLITS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,14 @@ class Resolved:
     device: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """How large a source is."""
+
+    rows: int | None  # None where only reading can tell
+    size: int  # bytes, as stored
+
+
 def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Resolved:
     """Engine and precision for this machine; `gpus` 0 keeps off GPUs, None takes what is there."""
     named = () if engine == "auto" else (engine,)
@@ -44,14 +59,29 @@ def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Res
     return Resolved(engine=name, precision=precision, device=device)
 
 
-def cut_rule(job: LabelJob, device: str, work: Work, standing: CutRule | None) -> CutRule:
+def cut_rule(
+    source: SourceSection, device: str, work: Work, standing: CutRule | None, corpus: Corpus
+) -> CutRule:
     """The job's own sizes; where it says auto those of the run that is there, else the device's."""
-    auto = standing or _AUTO_RULE[device, work]
-    rows, size = job.source.split_rows, job.source.split_bytes
+    auto = standing or _auto_rule(device, work, corpus)
+    rows, size = source.split_rows, source.split_bytes
     return CutRule(
         split_rows=auto.split_rows if rows == "auto" else rows,
         split_bytes=auto.split_bytes if size == "auto" else size,
     )
+
+
+def _auto_rule(device: str, work: Work, corpus: Corpus) -> CutRule:
+    most = _AUTO_RULE[device, work]
+    least = _LEAST_RULE.get((device, work), most)
+    return CutRule(
+        split_rows=_share(corpus.rows, least.split_rows, most.split_rows),
+        split_bytes=_share(corpus.size, least.split_bytes, most.split_bytes),
+    )
+
+
+def _share(whole: int | None, least: int, most: int) -> int:
+    return most if whole is None else min(max(whole // _SPLITS, least), most)
 
 
 def standing_choice(settings: Mapping[str, Any] | None, job: LabelJob) -> tuple[str, str]:
