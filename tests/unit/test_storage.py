@@ -242,11 +242,13 @@ def test_open_store_of_an_unknown_scheme_is_a_config_error() -> None:
         open_store("s4://b")
 
 
-@pytest.mark.parametrize(("url", "extra"), [("s3://b", "s3"), ("gs://b", "gcs")])
+@pytest.mark.parametrize(
+    ("url", "extra"), [("s3://b", "s3"), ("gs://b", "gcs"), ("abfss://b@c", "azure")]
+)
 def test_open_store_without_its_package_says_what_to_install(url: str, extra: str) -> None:
     without = f"""
 import sys
-sys.modules["s3fs"] = sys.modules["gcsfs"] = None
+sys.modules["s3fs"] = sys.modules["gcsfs"] = sys.modules["adlfs"] = None
 from labelmill.storage import open_store
 open_store({url!r})
 """

@@ -18,8 +18,8 @@ from labelmill.storage.local import LocalStore
 from labelmill.storage.remote import RemoteStore
 from labelmill.storage.store import Store
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 _ALIASES = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
+_EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}
 
 
 def open_store(url: str) -> Store:
@@ -63,7 +63,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     scheme = urls.scheme(url)
     _require(url, scheme)
     # A listing kept by the process would hide what other workers write, and grows with the run.
-    options = {"use_listings_cache": False} if scheme in _EXTRAS else {}
+    options = {"use_listings_cache": False} if _extra(scheme) else {}
     with named(url):
         fs, root = fsspec.url_to_fs(url, **options)
     return fs, root
@@ -72,9 +72,14 @@ def _filesystem(url: str) -> tuple[Any, str]:
 def _require(url: str, scheme: str) -> None:
     try:
         fsspec.get_filesystem_class(scheme)
-    except ValueError as error:
-        raise ConfigError(f"{url!r}: no store is known for {scheme + '://'!r}") from error
-    except ImportError as error:
-        extra = _EXTRAS.get(scheme)
+    except (ValueError, ImportError) as error:
+        extra = _extra(scheme)  # not every alias is known before its package is there
+        if extra is None and isinstance(error, ValueError):
+            raise ConfigError(f"{url!r}: no store is known for {scheme + '://'!r}") from error
         advice = f"pip install 'labelmill[{extra}]'" if extra else str(error)
         raise ConfigError(f"{url!r} needs a package that is not installed: {advice}") from error
+
+
+def _extra(scheme: str) -> str | None:
+    """Of this package, that brings what reaches an object store."""
+    return _EXTRAS.get(_ALIASES.get(scheme, scheme))

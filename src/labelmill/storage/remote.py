@@ -196,7 +196,8 @@ class RemoteStore:
             found = self._fresh("", lambda: self._fs.find(top, detail=True, **options))
         except FileMissing:
             return
-        yield from found.items()
+        if isinstance(found, dict):  # adlfs gives a list where `top` is a file
+            yield from found.items()
 
     def _pages(self, top: str) -> Iterator[tuple[str, Info]]:
         """Page by page: s3fs gathers a listing first, and a million parts would take a gigabyte."""
