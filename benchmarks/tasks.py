@@ -27,9 +27,9 @@ from tests.support import audio_models, image_models, labelling, models
 
 from benchmarks import task_models, task_peers
 from labelmill import checkpoints, engines
-from labelmill.engines import Use
 from labelmill.ops import fields as notation
-from labelmill.ops import pixels, plugins
+from labelmill.ops import plugins
+from labelmill.plan.runtime import use_of
 from labelmill.stages.inference import Inference
 from labelmill.tasks import model_class
 
@@ -156,12 +156,10 @@ def ours(  # noqa: PLR0913, PLR0917 - what a side of the comparison is
     options = task.Options(**case.options)
     facts, processor = labelling.known(path, task.processor)
     local = checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False)
-    readout = task.readout(processor, facts, options)
-    picture = pixels.shape_of(processor) if task.processor == "AutoImageProcessor" else None
-    use = Use(model_type=facts.model_type, readout=readout, picture=picture)
+    use = use_of(task, processor, facts, options, own_code=False)
     engine = engines.load(
         engines.choose(engine_name, precision, device, use)[0], local,
-        model_class(task, facts, options), readout,
+        model_class(task, facts, options), use.readout,
         precision=precision, device=device, threads=torch.get_num_threads(),
     )  # fmt: skip
     inference = Inference(engine, budget or engine.default_budget, facts.pad_token_id)

@@ -1,10 +1,11 @@
 """`labelmill label`: a job file becomes a plan, the plan a run, events what a person sees."""
 
 import functools
+import importlib
 import threading
 from collections.abc import Sequence
 
-from labelmill import engines, pipeline
+from labelmill import pipeline
 from labelmill.cli import console
 from labelmill.cli.interrupt import Interrupt
 from labelmill.cli.loading import load
@@ -31,6 +32,7 @@ from labelmill.storage import open_store
 WHOLE, UNFINISHED, SPOILT = 0, 3, 4  # exit codes; the others are the errors' own
 
 Slice = tuple[int, int]
+_SLOW = "labelmill.checkpoints.loading"
 
 
 def label(
@@ -38,8 +40,9 @@ def label(
 ) -> int:
     """Run the job; the exit code."""
     job = load(path, overrides)
-    ahead = threading.Thread(target=engines.best_device)
-    ahead.start()  # imports torch while Ray starts its processes, else seconds later
+    # Seconds of imports, torch among them, while Ray starts its processes.
+    ahead = threading.Thread(target=importlib.import_module, args=(_SLOW,))
+    ahead.start()
     with Progress() as progress, pipeline.session(verbose=verbose) as cluster:
         ahead.join()
         plan = make_plan(job, functools.partial(_resolve, job, cluster))

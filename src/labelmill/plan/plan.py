@@ -20,10 +20,10 @@ from labelmill.config.job import LabelJob
 from labelmill.engines import Use
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.part_names import require_names
-from labelmill.ops import pixels, plugins
+from labelmill.ops import plugins
 from labelmill.ops.columns import output_schema
 from labelmill.plan.reading import Reading, first_reading, next_reading
-from labelmill.plan.runtime import Corpus, Resolved, cut_rule, standing_choice
+from labelmill.plan.runtime import Corpus, Resolved, cut_rule, standing_choice, use_of
 from labelmill.source import Listing, list_shards, refuse_overlap
 from labelmill.storage import open_store
 from labelmill.tasks import Task, Work
@@ -66,19 +66,12 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     added = task.schema(facts, job.options)
     # What the engine would refuse in the middle of the job, such as a language, is refused here.
     processor = checkpoints.processor(checkpoint, task.processor)
-    readout = task.readout(processor, facts, job.options)
+    use = use_of(task, processor, facts, job.options, own_code=job.model.trust_remote_code)
     if standing is None:
         reading = first_reading(job, task.fields, added, listing.shards)
     else:
         reading = next_reading(job, task.fields, standing, listing.shards)
     wanted = standing_choice(standing.settings if standing else None, job)
-    own_code = job.model.trust_remote_code
-    use = Use(
-        model_type=facts.model_type,
-        readout=readout,
-        own_code=own_code,
-        picture=pixels.shape_of(processor) if task.processor == "AutoImageProcessor" else None,
-    )
     resolved = resolve(*wanted, use)
     corpus = Corpus(rows=reading.rows, size=sum(shard.size for shard in listing.shards))
     draft = _Draft(job, reading, checkpoint, resolved, added, task.work, corpus)

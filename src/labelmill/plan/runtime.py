@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelmill import engines
+from labelmill.batch import ModelFacts
 from labelmill.config.job import LabelJob
+from labelmill.config.section import Section
 from labelmill.config.source import SourceSection
 from labelmill.engines import Use
+from labelmill.ops import pixels
 from labelmill.splits import CutRule
-from labelmill.tasks import Work
+from labelmill.tasks import Task, Work
 
 # Seconds to a minute of prediction a split, and some MiB to carry. A picture of 224 x 224 pixels is
 # 600 KB once it is decoded, half a minute of sound 2 MB; a text that is written takes as many
@@ -49,6 +52,19 @@ class Corpus:
 
     rows: int | None  # None where only reading can tell
     size: int  # bytes, as stored
+
+
+def use_of(
+    task: Task, processor: Any, facts: ModelFacts, options: Section, *, own_code: bool
+) -> Use:
+    """What the task wants a model for; raises ConfigError for options that do not suit it."""
+    sees = task.processor == "AutoImageProcessor"
+    return Use(
+        model_type=facts.model_type,
+        readout=task.readout(processor, facts, options),
+        own_code=own_code,
+        picture=pixels.shape_of(processor) if sees else None,
+    )
 
 
 def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Resolved:
