@@ -38,6 +38,8 @@ _NORMALIZERS = {*_OF_CHARACTERS, "BertNormalizer", "NFKC", "NFKD", "Strip", "Pre
 _SQUEEZES = {" {2,}", r"[\n\r\t]", r"\s{2,}|[\n\r\t]"}  # whitespace alone, replaced by a space
 
 _WHITESPACE = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
+_SPACES_ALONE = {"WhitespaceSplit", "Metaspace"}  # split nowhere else
+_LETTERS, _VISIBLE = re.compile(" [A-Za-z]+"), re.compile(" [!-~]+")
 _LOCAL = {"Digits", "Punctuation"}  # split at single characters and change none
 # A run of whitespace is one piece, or gives its last space to the word after it.
 _WORDS = re.compile(
@@ -111,6 +113,12 @@ def keeps_leading_spaces(backend: Any) -> bool:
     """Whether the space before a word reaches the splitter."""
     normalizers = _members(backend.normalizer, "normalizers")
     return not any(part["type"] == "Strip" and part["strip_left"] for part in normalizers)
+
+
+def word_rule(backend: Any) -> re.Pattern[str]:
+    """What is one word to the splitters with the space before it, `rule` given."""
+    parts = _members(backend.pre_tokenizer, "pretokenizers")
+    return _VISIBLE if {part["type"] for part in parts} <= _SPACES_ALONE else _LETTERS
 
 
 def inner_rule(backend: Any) -> re.Pattern[str] | None:

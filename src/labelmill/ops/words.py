@@ -31,6 +31,7 @@ class Words:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._inner = prefixes.inner_rule(backend)
+        self._word = prefixes.word_rule(backend)
         self._added = _Added(backend)
         self._known = _Memory(self._tokenized)
 
@@ -59,7 +60,7 @@ class Words:
         ]
 
     def _tokenized(self, pieces: Sequence[str]) -> Iterable[bytes]:
-        """The ids of pieces from the backend, which reads plain words faster as one text."""
+        """The ids of pieces from the backend, which reads words faster as one text."""
         plain = list(filter(self._is_plain, pieces))
         found: dict[str, bytes] = {}
         for start in range(0, len(plain), _JOINED):
@@ -69,9 +70,8 @@ class Words:
         return (found[piece] for piece in pieces)
 
     def _is_plain(self, piece: str) -> bool:
-        """A space and ASCII letters: one word to every splitter that `prefixes.rule` knows."""
-        plain = piece[:1] == " " and piece.isascii() and piece[1:].isalpha()
-        return plain and not self._added.may_be_in(piece)
+        """Whether it is one word, however it is put together with others."""
+        return self._word.fullmatch(piece) is not None and not self._added.may_be_in(piece)
 
     def _read_as_one(self, words: Sequence[str]) -> Mapping[str, bytes]:
         """The ids of plain words; of none where there is one without a token."""
