@@ -31,7 +31,7 @@ def test_equal_rows_are_on_one_side_and_a_tenth_is_held_out():
 def test_every_set_has_its_two_job_files():
     root = files.__file__.rpartition("/")[0]
     for name in SETS:
-        for job in ("train", "label"):
+        for job in ("train", "label", *["choose"] * (SETS[name].choose is not None)):
             assert "task:" in files.text(Path(root) / "jobs" / name / f"{job}.yaml")
 
 
@@ -85,7 +85,7 @@ def test_questions_without_answer_do_not_say_so_in_their_context(tmp_path):
     ]
     for domain in ("grocery", "restaurants"):
         (tmp_path / "subjqa" / domain).mkdir(parents=True)
-        for name in ("train", "test"):
+        for name in ("train", "dev", "test"):
             content = io.StringIO(newline="")
             csv.writer(content).writerows([names, *lines])
             path = tmp_path / "subjqa" / domain / f"{name}.csv.gz"
@@ -97,6 +97,13 @@ def test_questions_without_answer_do_not_say_so_in_their_context(tmp_path):
     assert empty["answers"] == {"answer_start": [], "text": []}
     assert questions.always_empty(tmp_path) == pytest.approx(0.5)
     assert _rows(tmp_path / "train.parquet") == [answered, empty]
+    assert _rows(tmp_path / "choose.parquet") == [answered, empty] * 2
+
+
+def test_setting_that_is_chosen_is_that_of_the_metric():
+    rows = [{"metric": "exact_match", "best_threshold": 1.0}, {"metric": "f1", "best_threshold": 2}]
+    told = {"tables": {"null_thresholds": rows}}
+    assert questions.threshold(told, "f1") == "options.null_threshold=2"
 
 
 def test_pictures_and_sounds_come_with_a_model_that_takes_them(tmp_path):

@@ -11,6 +11,7 @@ import pyarrow.types as pt
 
 from labelmill.errors import ConfigError
 from labelmill.evaluation import (
+    abstention,
     answering,
     classification,
     masks,
@@ -54,6 +55,8 @@ def scorer(
         return _of_labels(added, settings, names)
     if "entities" in added.names:
         return _of_entities(settings)
+    if settings.get("options.no_answer") and "answers" in added.names:
+        return abstention.AbstainingScorer()
     text = _of_text(added, tokenize)
     if text is not None:
         return text

@@ -9,7 +9,7 @@ from labelmill.evaluation.result import Evaluation, Measured, Slice
 from labelmill.evaluation.scored import Cell
 from labelmill.evaluation.scored import Table as Numbers
 
-_SHOWN = ("classes", "confusions", "thresholds")  # the page has the others too
+_SHOWN = ("classes", "confusions", "thresholds", "null_thresholds")  # the page has the others too
 _ROWS = 30
 
 
