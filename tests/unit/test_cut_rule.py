@@ -19,7 +19,7 @@ def rows_of(rows: int | None, device: str = "cuda") -> int:
 
 def test_large_corpus_gets_the_sizes_of_the_device() -> None:
     assert cut_rule(AUTO, "cpu", "scoring", None, ENDLESS) == CutRule(
-        split_rows=250, split_bytes=8 << 20
+        split_rows=500, split_bytes=8 << 20
     )
     assert cut_rule(AUTO, "cuda", "scoring", None, ENDLESS) == CutRule(
         split_rows=200_000, split_bytes=128 << 20
@@ -40,6 +40,11 @@ def test_small_corpus_gets_smaller_splits_on_gpus(rows: int | None, split: int) 
     assert rows_of(rows) == split
 
 
+@pytest.mark.parametrize(("rows", "split"), [(10, 100), (4_000, 250), (8_000, 500)])
+def test_small_corpus_gets_smaller_splits_on_cpus(rows: int, split: int) -> None:
+    assert rows_of(rows, "cpu") == split
+
+
 def test_small_corpus_of_lines_is_cut_by_its_bytes() -> None:
     corpus = Corpus(rows=None, size=128 * (50 << 20))
 
@@ -47,9 +52,11 @@ def test_small_corpus_of_lines_is_cut_by_its_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "work"), [("cpu", "scoring"), ("cuda", "media"), ("cuda", "generating")]
+    ("device", "work"), [("cpu", "media"), ("cuda", "media"), ("cuda", "generating")]
 )
-def test_elsewhere_the_size_of_the_corpus_does_not_count(device: str, work: Work) -> None:
+def test_where_rows_are_large_or_slow_the_size_of_the_corpus_does_not_count(
+    device: str, work: Work
+) -> None:
     tiny = Corpus(rows=3, size=100)
 
     found = cut_rule(AUTO, device, work, None, tiny)

@@ -22,7 +22,7 @@ from labelmill.tasks import Task, Work
 # 600 KB once it is decoded, half a minute of sound 2 MB; a text that is written takes as many
 # forward passes as it has tokens.
 _AUTO_RULE: Mapping[tuple[str, Work], CutRule] = {
-    ("cpu", "scoring"): CutRule(split_rows=250, split_bytes=8 << 20),
+    ("cpu", "scoring"): CutRule(split_rows=500, split_bytes=8 << 20),
     ("cpu", "media"): CutRule(split_rows=64, split_bytes=32 << 20),
     ("cpu", "generating"): CutRule(split_rows=64, split_bytes=8 << 20),
     ("cuda", "scoring"): CutRule(split_rows=200_000, split_bytes=128 << 20),
@@ -30,11 +30,12 @@ _AUTO_RULE: Mapping[tuple[str, Work], CutRule] = {
     ("cuda", "generating"): CutRule(split_rows=512, split_bytes=32 << 20),
 }
 # Towards the end of a run replicas wait for the last splits. So a small corpus gets smaller ones,
-# down to these sizes, until it has so many.
+# down to these sizes, until it has so many: enough for a machine of CPUs, or for a cluster of GPUs.
 _LEAST_RULE: Mapping[tuple[str, Work], CutRule] = {
+    ("cpu", "scoring"): CutRule(split_rows=100, split_bytes=1 << 20),
     ("cuda", "scoring"): CutRule(split_rows=20_000, split_bytes=16 << 20),
 }
-_SPLITS = 128
+_SPLITS = {"cpu": 16, "cuda": 128}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +90,15 @@ def cut_rule(
 
 def _auto_rule(device: str, work: Work, corpus: Corpus) -> CutRule:
     most = _AUTO_RULE[device, work]
-    least = _LEAST_RULE.get((device, work), most)
+    least, splits = _LEAST_RULE.get((device, work), most), _SPLITS[device]
     return CutRule(
-        split_rows=_share(corpus.rows, least.split_rows, most.split_rows),
-        split_bytes=_share(corpus.size, least.split_bytes, most.split_bytes),
+        split_rows=_share(corpus.rows, splits, least.split_rows, most.split_rows),
+        split_bytes=_share(corpus.size, splits, least.split_bytes, most.split_bytes),
     )
 
 
-def _share(whole: int | None, least: int, most: int) -> int:
-    return most if whole is None else min(max(whole // _SPLITS, least), most)
+def _share(whole: int | None, splits: int, least: int, most: int) -> int:
+    return most if whole is None else min(max(whole // splits, least), most)
 
 
 def standing_choice(settings: Mapping[str, Any] | None, job: LabelJob) -> tuple[str, str]:
