@@ -299,7 +299,9 @@ def test_microbatch_tokens_bound_what_the_engine_gets(
 def test_cpus_per_replica_are_the_threads_of_the_engine(tmp_path: Path, model: str) -> None:
     shard(tmp_path)
     before = torch.get_num_threads()
-    found = shape(ResourcesSection(cpus_per_replica=3), Cluster(nodes=1, cpus=8, gpus=0), "cpu")
+    found = shape(
+        ResourcesSection(cpus_per_replica=3), Cluster(nodes=1, cpus=8, gpus=0), "cpu", "scoring"
+    )
     plan = inline.plan_of(job(tmp_path, model, model={"engine": "pytorch"}))
 
     try:
@@ -352,5 +354,5 @@ def test_replicas_tokenizers_and_gpus_are_what_ray_is_told(tmp_path: Path, model
     tokenize, predict = told["MapBatches(_tokenize)"], told["MapBatches(_Predict)"]
     assert "size=2" in tokenize[0]
     assert "min_size=3, max_size=3" in predict[0]
-    assert "max_tasks_in_flight_per_actor=1" in predict[0]
+    assert "max_tasks_in_flight_per_actor=2" in predict[0]
     assert predict[1]["num_gpus"] == 0

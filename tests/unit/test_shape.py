@@ -20,55 +20,57 @@ def work(path: str, size: int) -> ReadWork:
 
 
 def test_shape_on_cpus_is_a_replica_a_core_with_one_thread() -> None:
-    found = shape(ResourcesSection(), LAPTOP, "cpu")
+    found = shape(ResourcesSection(), LAPTOP, "cpu", "scoring")
 
     assert (found.replicas, found.threads, found.gpus_per_replica) == (8, 1, 0)
     assert (found.readers, found.tokenizers) == (2, 4)
 
 
 def test_shape_on_one_core_has_one_of_each() -> None:
-    found = shape(ResourcesSection(), Cluster(nodes=1, cpus=1, gpus=0), "cpu")
+    found = shape(ResourcesSection(), Cluster(nodes=1, cpus=1, gpus=0), "cpu", "scoring")
 
     assert (found.replicas, found.readers, found.tokenizers) == (1, 1, 1)
 
 
-def test_split_waits_at_a_replica_only_on_a_gpu_where_it_takes_no_idle_core_its_work() -> None:
-    assert shape(ResourcesSection(), LAPTOP, "cpu").in_flight == 1
-    assert shape(ResourcesSection(), FARM, "cuda").in_flight == 2
+def test_split_waits_at_a_replica_unless_it_takes_minutes() -> None:
+    assert shape(ResourcesSection(), LAPTOP, "cpu", "scoring").in_flight == 2
+    assert shape(ResourcesSection(), LAPTOP, "cpu", "media").in_flight == 2
+    assert shape(ResourcesSection(), LAPTOP, "cpu", "generating").in_flight == 1
+    assert shape(ResourcesSection(), FARM, "cuda", "generating").in_flight == 2
 
 
 def test_shape_on_gpus_is_a_replica_a_gpu() -> None:
-    found = shape(ResourcesSection(), FARM, "cuda")
+    found = shape(ResourcesSection(), FARM, "cuda", "scoring")
 
     assert (found.replicas, found.gpus_per_replica) == (32, 1)
 
 
 def test_cpus_per_replica_gives_fewer_replicas_with_more_threads() -> None:
-    found = shape(ResourcesSection(cpus_per_replica=4), LAPTOP, "cpu")
+    found = shape(ResourcesSection(cpus_per_replica=4), LAPTOP, "cpu", "scoring")
 
     assert (found.replicas, found.threads) == (2, 4)
 
 
 def test_gpus_per_replica_of_a_half_puts_two_on_a_gpu() -> None:
-    assert shape(ResourcesSection(gpus_per_replica=0.5), FARM, "cuda").replicas == 64
+    assert shape(ResourcesSection(gpus_per_replica=0.5), FARM, "cuda", "scoring").replicas == 64
 
 
 def test_gpus_per_replica_of_zero_keeps_off_gpus() -> None:
     resources = ResourcesSection(gpus_per_replica=0)
 
     assert gpus_wanted(resources, FARM) == 0
-    assert shape(resources, FARM, "cpu").gpus_per_replica == 0
+    assert shape(resources, FARM, "cpu", "scoring").gpus_per_replica == 0
 
 
 def test_replicas_and_tokenizers_are_taken_as_given() -> None:
-    found = shape(ResourcesSection(replicas=3, tokenizers=2), LAPTOP, "cpu")
+    found = shape(ResourcesSection(replicas=3, tokenizers=2), LAPTOP, "cpu", "scoring")
 
     assert (found.replicas, found.tokenizers) == (3, 2)
 
 
 def test_replicas_beyond_the_gpus_are_refused_instead_of_waited_for() -> None:
     with pytest.raises(ConfigError, match=r"resources\.replicas: 40 replicas.*room for 32"):
-        shape(ResourcesSection(replicas=40), FARM, "cuda")
+        shape(ResourcesSection(replicas=40), FARM, "cuda", "scoring")
 
 
 def test_grouped_few_shards_are_read_alone_largest_first() -> None:

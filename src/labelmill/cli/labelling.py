@@ -84,7 +84,8 @@ class Labelling:
         self._slice = slice_
         self._progress = progress
         self._nodes = cluster.nodes
-        self._shape = pipeline.shape(plan.job.resources, cluster, plan.resolved.device)
+        device = plan.resolved.device
+        self._shape = pipeline.shape(plan.job.resources, cluster, device, plan.work)
         self._run = self._open()
         self._works = self._run.pending(slice_)
         self._outlook = self._look()

@@ -40,6 +40,7 @@ class Plan:
     listing: Listing
     checkpoint: Checkpoint
     facts: ModelFacts
+    work: Work
     resolved: Resolved
     reading: Reading
     manifest: Manifest  # as this job would begin the run, or go on with the one that is there
@@ -80,6 +81,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         listing=listing,
         checkpoint=checkpoint,
         facts=facts,
+        work=task.work,
         resolved=resolved,
         reading=reading,
         manifest=draft.manifest(standing),
