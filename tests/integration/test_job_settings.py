@@ -325,7 +325,7 @@ _SPREAD = """
     job = load(sys.argv[1], ())
     plan = inline.plan_of(job)
     with pipeline.session(verbose=False) as cluster:
-        found = pipeline.shape(job.resources, cluster, sys.argv[2])
+        found = pipeline.shape(job.resources, cluster, sys.argv[2], plan.work)
         recipe = make_recipe(plan, plan.manifest, threads=found.threads, attempt="one")
         works = [ReadWork(shard=shard, generation=0) for shard in plan.listing.shards]
         stage, told = build(recipe, works, found, Board())._logical_plan.dag, {}

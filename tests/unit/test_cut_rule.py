@@ -74,3 +74,11 @@ def test_job_has_the_last_word() -> None:
     found = cut_rule(job, "cuda", "scoring", STANDING, ENDLESS)
 
     assert found == CutRule(split_rows=11, split_bytes=77)
+
+
+def test_beside_a_size_that_the_job_chose_the_other_is_that_of_the_device() -> None:
+    job = SourceSection.model_validate({"path": "in", "split_rows": 9_000})
+
+    found = cut_rule(job, "cpu", "scoring", None, Corpus(rows=9_000, size=9_000_000))
+
+    assert found == CutRule(split_rows=9_000, split_bytes=8 << 20)

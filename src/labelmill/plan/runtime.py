@@ -80,8 +80,9 @@ def cut_rule(
     source: SourceSection, device: str, work: Work, standing: CutRule | None, corpus: Corpus
 ) -> CutRule:
     """The job's own sizes; where it says auto those of the run that is there, else the device's."""
-    auto = standing or _auto_rule(device, work, corpus)
     rows, size = source.split_rows, source.split_bytes
+    usual = _AUTO_RULE[device, work]  # beside a size that the job has chosen
+    auto = standing or (_auto_rule(device, work, corpus) if rows == size == "auto" else usual)
     return CutRule(
         split_rows=auto.split_rows if rows == "auto" else rows,
         split_bytes=auto.split_bytes if size == "auto" else size,
