@@ -30,8 +30,9 @@ def test_equal_rows_are_on_one_side_and_a_tenth_is_held_out():
 
 def test_every_set_has_its_two_job_files():
     root = files.__file__.rpartition("/")[0]
-    for name in SETS:
-        for job in ("train", "label", *["choose"] * (SETS[name].choose is not None)):
+    for name, dataset in SETS.items():
+        more = ["choose"] if dataset.choose else []
+        for job in ["train", "label", *more]:
             assert "task:" in files.text(Path(root) / "jobs" / name / f"{job}.yaml")
 
 

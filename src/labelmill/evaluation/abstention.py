@@ -58,9 +58,12 @@ class AbstainingScorer:
         told = self._squad.told(statistics[:, :_SQUAD])
         if len(np.unique(statistics[:, 2])) == 1:
             return told
-        unknown = int((statistics[:, _MARGIN] <= -_FAR).sum())
-        notes = f"{unknown:,} rows do not list no answer; options.answers was too low for them"
-        return Told(tables=(_thresholds(statistics),), notes=(*told.notes, *[notes][: unknown > 0]))
+        notes = list(told.notes)
+        if unknown := int((statistics[:, _MARGIN] <= -_FAR).sum()):
+            notes.append(
+                f"{unknown:,} rows do not list no answer; options.answers was too low for them"
+            )
+        return Told(tables=(_thresholds(statistics),), notes=tuple(notes))
 
     def _row(self, answer: str, answers: Sequence[Answer], golds: Sequence[str]) -> list[float]:
         none = next((one for one in answers if one["start"] is None), None)

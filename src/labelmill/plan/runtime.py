@@ -79,19 +79,21 @@ def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Res
 def cut_rule(
     source: SourceSection, device: str, work: Work, standing: CutRule | None, corpus: Corpus
 ) -> CutRule:
-    """The job's own sizes; where it says auto those of the run that is there, else the device's."""
+    """The job's own sizes; where it says auto those of the run that is there, else the device's.
+
+    Where it sets neither, a small corpus gets smaller ones.
+    """
     rows, size = source.split_rows, source.split_bytes
-    usual = _AUTO_RULE[device, work]  # beside a size that the job has chosen
-    auto = standing or (_auto_rule(device, work, corpus) if rows == size == "auto" else usual)
+    auto = standing or _AUTO_RULE[device, work]
+    if standing is None and rows == size == "auto":
+        auto = _smaller(auto, _LEAST_RULE.get((device, work), auto), _SPLITS[device], corpus)
     return CutRule(
         split_rows=auto.split_rows if rows == "auto" else rows,
         split_bytes=auto.split_bytes if size == "auto" else size,
     )
 
 
-def _auto_rule(device: str, work: Work, corpus: Corpus) -> CutRule:
-    most = _AUTO_RULE[device, work]
-    least, splits = _LEAST_RULE.get((device, work), most), _SPLITS[device]
+def _smaller(most: CutRule, least: CutRule, splits: int, corpus: Corpus) -> CutRule:
     return CutRule(
         split_rows=_share(corpus.rows, splits, least.split_rows, most.split_rows),
         split_bytes=_share(corpus.size, splits, least.split_bytes, most.split_bytes),
