@@ -66,19 +66,9 @@ def measure(name: str, dataset: DataSet, data: Path, work: Path, settings: Seque
     changed = [part for one in settings for part in ("--set", one)]
     started = ["--set", f"model.path={start}", *changed]
     trained = _run(work, "train", str(jobs / "train.yaml"), *started)
-    chosen = _chosen(work, jobs, dataset)
-    labelled = _run(work, "label", str(jobs / "label.yaml"), *chosen)
+    labelled = _run(work, "label", str(jobs / "label.yaml"))
     measured = _run(work, "evaluate", "labelled", "--gold", dataset.gold)
     return _record(name, dataset, work, (trained, labelled, measured))
-
-
-def _chosen(work: Path, jobs: Path, dataset: DataSet) -> list[str]:
-    """Settings of the labelling that are best on rows which are neither learned nor measured."""
-    if dataset.choose is None:
-        return []
-    _run(work, "label", str(jobs / "choose.yaml"))
-    told = _run(work, "evaluate", "labelled-choose", "--gold", dataset.gold).told
-    return ["--set", dataset.choose(told, dataset.metric)]
 
 
 def told(record: Record) -> Told:

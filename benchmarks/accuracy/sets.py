@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.accuracy import pictures, questions, sounds, texts, translations, words
 
@@ -22,8 +21,6 @@ class DataSet:
     model: str | None = None  # directory among the prepared files; None: all-MiniLM-L6-v2
     second: Callable[[Path], float] | None = None  # the metric by another library, of a run
     baseline: Callable[[Path], float] | None = None  # the metric of an answer that costs nothing
-    # From what `labelmill evaluate` tells of jobs/<name>/choose.yaml to a setting of label.yaml.
-    choose: Callable[[Mapping[str, Any], str], str] | None = None
 
 
 SETS: Mapping[str, DataSet] = {
@@ -52,7 +49,6 @@ SETS: Mapping[str, DataSet] = {
     ),
     "subjqa": DataSet(
         prepare=questions.subjqa, metric="f1", gold="answers", baseline=questions.always_empty,
-        choose=questions.threshold,
     ),
     "multi30k": DataSet(
         prepare=translations.multi30k, metric="bleu", gold="german", model=translations.MODEL,

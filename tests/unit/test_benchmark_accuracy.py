@@ -30,9 +30,8 @@ def test_equal_rows_are_on_one_side_and_a_tenth_is_held_out():
 
 def test_every_set_has_its_two_job_files():
     root = files.__file__.rpartition("/")[0]
-    for name, dataset in SETS.items():
-        more = ["choose"] if dataset.choose else []
-        for job in ["train", "label", *more]:
+    for name in SETS:
+        for job in ("train", "label"):
             assert "task:" in files.text(Path(root) / "jobs" / name / f"{job}.yaml")
 
 
@@ -83,10 +82,12 @@ def test_questions_without_answer_do_not_say_so_in_their_context(tmp_path):
     lines = [
         ("Sweet?", "It is very sweet. ANSWERNOTFOUND", "very sweet", "(6, 16)"),
         ("Salty?", "It is very sweet. ANSWERNOTFOUND", "ANSWERNOTFOUND", "(18, 32)"),
+        ("Sweet?", "It is very sweet. ANSWERNOTFOUND", "ANSWERNOTFOUND", "(18, 32)"),
+        ("Sweet?", "It is very sweet. ANSWERNOTFOUND", "It is very sweet", "(0, 16)"),
     ]
     for domain in ("grocery", "restaurants"):
         (tmp_path / "subjqa" / domain).mkdir(parents=True)
-        for name in ("train", "dev", "test"):
+        for name in ("train", "test"):
             content = io.StringIO(newline="")
             csv.writer(content).writerows([names, *lines])
             path = tmp_path / "subjqa" / domain / f"{name}.csv.gz"
@@ -94,17 +95,14 @@ def test_questions_without_answer_do_not_say_so_in_their_context(tmp_path):
     questions.subjqa(tmp_path, tmp_path)
     answered, empty = _rows(tmp_path / "test.parquet")
     assert answered["context"] == empty["context"] == "It is very sweet."
-    assert answered["answers"] == {"answer_start": [6], "text": ["very sweet"]}
+    # As three people answered it, one of whom found nothing.
+    assert answered["answers"] == {
+        "answer_start": [6, 0],
+        "text": ["very sweet", "It is very sweet"],
+    }
     assert empty["answers"] == {"answer_start": [], "text": []}
     assert questions.always_empty(tmp_path) == pytest.approx(0.5)
-    assert _rows(tmp_path / "train.parquet") == [answered, empty]
-    assert _rows(tmp_path / "choose.parquet") == [answered, empty] * 2
-
-
-def test_setting_that_is_chosen_is_that_of_the_metric():
-    rows = [{"metric": "exact_match", "best_threshold": 1.0}, {"metric": "f1", "best_threshold": 2}]
-    told = {"tables": {"null_thresholds": rows}}
-    assert questions.threshold(told, "f1") == "options.null_threshold=2"
+    assert _rows(tmp_path / "train.parquet") == [answered, empty] * 2  # two domains
 
 
 def test_pictures_and_sounds_come_with_a_model_that_takes_them(tmp_path):
