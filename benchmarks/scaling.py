@@ -122,8 +122,8 @@ def _label_on_gpus(path: str, replicas: int) -> None:
     from labelmill.stages.read import ReadWork
 
     job = load(path, ())
-    there = pipeline.Cluster(nodes=1, cpus=_GPUS, gpus=_GPUS)
-    shape = pipeline.shape(ResourcesSection(replicas=replicas), there, "cuda", "scoring")
+    there = pipeline.Cluster(nodes=1, cores=_GPUS, cpus=_GPUS, gpus=_GPUS)
+    shape = pipeline.shape(ResourcesSection(replicas=replicas), there, "cuda", "scoring", 1)
     ray.init(num_cpus=_GPUS, num_gpus=_GPUS, include_dashboard=False, log_to_driver=False)
     plan = make_plan(job, functools.partial(resolve, gpus=0))
     run = Run.open(job.output.path, plan.manifest, plan.listing.shards, attempt=Attempt())

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def checkpoint_at(path):
     return checkpoints.resolve(str(path), None, trust_remote_code=False, allow_pickle=False)
 
 
-def opened(name, path, auto_class=CLASSIFIER, readout=None, precision="float32"):
+def opened(name, path, auto_class=CLASSIFIER, readout=None, precision="float32", threads=1):
     return engines.load(
         name,
         checkpoint_at(path),
@@ -57,7 +58,7 @@ def opened(name, path, auto_class=CLASSIFIER, readout=None, precision="float32")
         readout or Logits(),
         precision=precision,
         device="cpu",
-        threads=1,
+        threads=threads,
     )
 
 
@@ -381,3 +382,57 @@ def test_without_memory_raises_out_of_memory_and_smaller_ones_succeed(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("halved")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_streams_say_what_one_says_to_the_bit(tmp_path, precision):
+    path = tiny_classifier(tmp_path)
+    batches = [microbatch(path, (length, 3, 1)) for length in range(3, 40)]
+    one, three = (opened("openvino", path, precision=precision, threads=n) for n in (1, 3))
+    assert (one.streams, three.streams) == (1, 3)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(three.forward, batches))
+    for ours, batch in zip(found, batches, strict=True):
+        assert np.array_equal(ours["logits"], one.forward(batch)["logits"])
+
+
+FIRST_CALLS = """
+    import sys
+    from concurrent.futures import ThreadPoolExecutor
+    from tests.contract.test_openvino import microbatch, opened
+
+    sys.setswitchinterval(1e-7)  # with which two threads that may wait for each other do
+    engine, batch = opened("openvino", sys.argv[1], threads=8), microbatch(sys.argv[1])
+    with ThreadPoolExecutor(8) as pool:
+        print(len(list(pool.map(engine.forward, [batch] * 64))))
+"""
+
+
+def test_first_calls_of_all_streams_at_once_do_not_wait_for_each_other(tmp_path):
+    path = tiny_classifier(tmp_path / "model")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FIRST_CALLS), path],
+        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
+        cwd=Path(__file__).parents[2],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "64\n"
+
+
+def test_after_a_failure_of_one_stream_all_are_made_anew(tmp_path):
+    path = tiny_classifier(tmp_path)
+    engine, batch = opened("openvino", path, threads=2), microbatch(path)
+    wanted = engine.forward(batch)["logits"]
+    refused = Microbatch(
+        sequences=batch.sequences,
+        lengths=batch.lengths,
+        inputs={**batch.inputs, "attention_mask": batch.inputs["attention_mask"][:, :-1]},
+    )
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(engine.forward, one) for one in [batch, refused, batch, refused] * 3]
+    assert {type(call.exception()) for call in calls[1::2]} == {EngineError}
+    for call in calls[::2]:
+        assert np.array_equal(call.result()["logits"], wanted)

@@ -299,9 +299,8 @@ def test_microbatch_tokens_bound_what_the_engine_gets(
 def test_cpus_per_replica_are_the_threads_of_the_engine(tmp_path: Path, model: str) -> None:
     shard(tmp_path)
     before = torch.get_num_threads()
-    found = shape(
-        ResourcesSection(cpus_per_replica=3), Cluster(nodes=1, cpus=8, gpus=0), "cpu", "scoring"
-    )
+    here = Cluster(nodes=1, cores=8, cpus=8, gpus=0)
+    found = shape(ResourcesSection(cpus_per_replica=3), here, "cpu", "scoring", 1)
     plan = inline.plan_of(job(tmp_path, model, model={"engine": "pytorch"}))
 
     try:
@@ -325,7 +324,7 @@ _SPREAD = """
     job = load(sys.argv[1], ())
     plan = inline.plan_of(job)
     with pipeline.session(verbose=False) as cluster:
-        found = pipeline.shape(job.resources, cluster, sys.argv[2], plan.work)
+        found = pipeline.shape(job.resources, cluster, sys.argv[2], plan.work, 1)
         recipe = make_recipe(plan, plan.manifest, threads=found.threads, attempt="one")
         works = [ReadWork(shard=shard, generation=0) for shard in plan.listing.shards]
         stage, told = build(recipe, works, found, Board())._logical_plan.dag, {}

@@ -66,7 +66,7 @@ def ended(job: LabelJob) -> tuple[int, str]:
     from labelmill.pipeline import Cluster
     from labelmill.reports.progress import Progress
 
-    here = Cluster(nodes=1, cpus=1, gpus=0)
+    here = Cluster(nodes=1, cores=1, cpus=1, gpus=0)
     with Progress() as progress:
         labelling = Labelling(plan_of(job), here, None, progress)
         labelling.work(Interrupt())

@@ -64,3 +64,34 @@ print(RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert int(ended.stdout.split()[-1]) == 30
+
+
+def test_rays_monitor_has_ended_before_ray_waits_a_second_for_it() -> None:
+    code = """
+import psutil, ray
+from labelmill.pipeline import session
+
+def monitors():
+    children = psutil.Process().children()
+    return sum(any(part.endswith("monitor.py") and "autoscaler" in part for part in one.cmdline())
+               for one in children if one.status() != psutil.STATUS_ZOMBIE)
+
+def shutdown(end=ray.shutdown):
+    print("at the end", monitors())
+    end()
+
+with session(verbose=False):
+    print("meanwhile", monitors())
+    ray.shutdown = shutdown
+print("left", len(psutil.Process().children()))
+"""
+    surroundings = {**os.environ}
+    surroundings.pop("RAY_ADDRESS", None)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=surroundings, capture_output=True, text=True, check=True
+    )
+
+    # Ray is told not to wait for it; that there is one says that this is still needed.
+    assert "meanwhile 1" in ended.stderr
+    assert "at the end 0" in ended.stderr
+    assert "left 0" in ended.stdout

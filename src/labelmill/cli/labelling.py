@@ -5,7 +5,7 @@ import importlib
 import threading
 from collections.abc import Sequence
 
-from labelmill import pipeline
+from labelmill import engines, pipeline
 from labelmill.cli import console
 from labelmill.cli.interrupt import Interrupt
 from labelmill.cli.loading import load
@@ -84,8 +84,9 @@ class Labelling:
         self._slice = slice_
         self._progress = progress
         self._nodes = cluster.nodes
-        device = plan.resolved.device
-        self._shape = pipeline.shape(plan.job.resources, cluster, device, plan.work)
+        resolved = plan.resolved
+        most = engines.most_threads(resolved.engine)
+        self._shape = pipeline.shape(plan.job.resources, cluster, resolved.device, plan.work, most)
         self._run = self._open()
         self._works = self._run.pending(slice_)
         self._outlook = self._look()

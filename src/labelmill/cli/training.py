@@ -37,8 +37,9 @@ def train(path: str, overrides: Sequence[str], *, as_json: bool, verbose: bool) 
 def describe(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     """Print what the job would do, as this machine would do it; starts no Ray, writes nothing."""
     job = load_training(path, overrides)
+    cores = os.cpu_count() or 1
     gpus = 1.0 if best_device() == "cuda" else 0.0
-    here = Cluster(nodes=1, cpus=float(os.cpu_count() or 1), gpus=gpus)
+    here = Cluster(nodes=1, cores=cores, cpus=float(cores), gpus=gpus)
     plan = finetune.make_plan(job, lambda: _group(job, here))
     told = _told(plan)
     console.result(told if as_json else planned(told))

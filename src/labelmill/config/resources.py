@@ -18,7 +18,9 @@ class ResourcesSection(Section):
         default="auto", description="GPUs for each replica; 0.5 puts two on one GPU, 0 uses none."
     )
     cpus_per_replica: Auto | Annotated[float, Field(gt=0)] = Field(
-        default="auto", description="CPU cores for each replica."
+        default="auto",
+        description="CPU cores for each replica; auto: 1, or with the engine openvino those of "
+        "the node, up to 8, which share one copy of the weights.",
     )
     tokenizers: Auto | Count = Field(
         default="auto",

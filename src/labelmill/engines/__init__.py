@@ -39,6 +39,7 @@ class Engine(Protocol):
     default_budget: int  # tokens a microbatch, padding included, that this device is fast with
     launch: int  # tokens that take as long as one more microbatch; 0: fill each microbatch up
     packs: bool  # it wants microbatches packed, not padded
+    streams: int  # microbatches that it computes at once, for as many threads that call `forward`
 
     def forward(self, microbatch: Microbatch) -> Outputs:
         """Outputs by name, in the microbatch's order; numbers that are no integers in float32.
@@ -55,6 +56,8 @@ class Engine(Protocol):
 
 class EngineModule(Protocol):
     """What a module under this package must have."""
+
+    most_threads: int  # CPU threads that one engine puts to good use, where it computes on a CPU
 
     def best_device(self) -> str:
         """The fastest device of this machine that the engine can use."""
@@ -162,6 +165,11 @@ def _no_int8(asked: str, name: str) -> str:
 def best_device(engine: str = _DEFAULT) -> str:
     """The device of this machine that the engine would take."""
     return _module(engine).best_device()
+
+
+def most_threads(engine: str) -> int:
+    """CPU threads that one engine of that name puts to good use."""
+    return _module(engine).most_threads
 
 
 def load(  # noqa: PLR0913 - see EngineModule

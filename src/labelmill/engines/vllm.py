@@ -19,6 +19,8 @@ from labelmill.engines import Use
 from labelmill.errors import ConfigError, EngineError
 from labelmill.readouts import FINISH, Generation, Readout
 
+most_threads = 1  # it computes on GPUs
+
 _CLASS = "AutoModelForCausalLM"
 _UNBOUNDED = 2**40  # tokens: vLLM cuts its batches itself
 # Fields of GenerationConfig, as vLLM's SamplingParams call them.
@@ -82,6 +84,7 @@ class VLLMEngine:
     default_budget = _UNBOUNDED
     launch = 0
     packs = False
+    streams = 1
 
     def __init__(
         self, vllm: Any, checkpoint: Checkpoint, params: Mapping[str, Any], precision: str

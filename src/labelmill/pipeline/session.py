@@ -14,15 +14,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import ray
-import ray.data
 from ray.util.annotations import RayDeprecationWarning
 
 from labelmill.errors import ClusterError, ConfigError, LabelmillError
 
 Answer = TypeVar("Answer")
+_MONITOR = ("autoscaler", "_private", "monitor.py")  # end of the path of its program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class Cluster:
     """What Ray counts on the nodes that are alive now."""
 
     nodes: int
+    cores: int  # CPUs of the smallest node that has any
     cpus: float
     gpus: float
 
@@ -50,7 +53,7 @@ def session(*, verbose: bool) -> Iterator[Cluster]:
         try:
             yield _cluster()
         finally:
-            ray.shutdown()
+            _end()
 
 
 def on_replica(question: Callable[[], Answer], *, gpus: float) -> Answer:
@@ -101,6 +104,19 @@ def _join_or_start(*, verbose: bool) -> None:
         ) from error
 
 
+def _end() -> None:
+    """End what was started here, or leave the cluster.
+
+    Ray's monitor of the autoscaler, asked to end, tells the head first, which has ended before it;
+    Ray waits a second and kills it. A cluster of one machine has nothing to scale.
+    """
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(Path(part).parts[-3:] == _MONITOR for part in child.cmdline()):
+                child.kill()
+    ray.shutdown()
+
+
 def _ask(question: Callable[[], Answer]) -> Answer:
     return question()
 
@@ -108,8 +124,10 @@ def _ask(question: Callable[[], Answer]) -> Answer:
 def _cluster() -> Cluster:
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray's
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # ray's
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
     return Cluster(
-        nodes=sum(node["Alive"] for node in nodes),
+        nodes=len(alive),
+        cores=min((int(one["CPU"]) for one in alive if one.get("CPU", 0) >= 1), default=1),
         cpus=resources.get("CPU", 0.0),
         gpus=resources.get("GPU", 0.0),
     )

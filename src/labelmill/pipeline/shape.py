@@ -1,6 +1,7 @@
 """Shape: how a job is spread over a cluster. Nothing here can change a result.
 
-A replica on a CPU has `cpus_per_replica` threads; it takes almost none of Ray's logical CPUs,
+A replica on a CPU has `cpus_per_replica` threads; where its engine makes good use of many it has
+those of its node, and one model serves them all. It takes almost none of Ray's logical CPUs,
 because actors that hold all of them leave none for reading and tokenizing, and such a job hangs for
 ever.
 
@@ -37,10 +38,18 @@ def gpus_wanted(resources: ResourcesSection, cluster: Cluster) -> float:
     return resources.gpus_per_replica
 
 
-def shape(resources: ResourcesSection, cluster: Cluster, device: str, work: Work) -> Shape:
-    """Fill in every `auto`; raises ConfigError where the replicas can never be placed."""
+def shape(
+    resources: ResourcesSection, cluster: Cluster, device: str, work: Work, most_threads: int
+) -> Shape:
+    """Fill in every `auto`; raises ConfigError where the replicas can never be placed.
+
+    `most_threads` is how many a replica's engine makes good use of on a CPU.
+    """
     gpus = gpus_wanted(resources, cluster) if device == "cuda" else 0.0
-    cpus = 1.0 if resources.cpus_per_replica == "auto" else resources.cpus_per_replica
+    most = 1 if gpus else most_threads
+    cpus = _share(cluster.cores, most)
+    if resources.cpus_per_replica != "auto":
+        cpus = resources.cpus_per_replica
     room = int(cluster.gpus / gpus) if gpus else max(1, int(cluster.cpus / cpus))
     replicas = room if resources.replicas == "auto" else resources.replicas
     if gpus and replicas > room:
@@ -58,3 +67,8 @@ def shape(resources: ResourcesSection, cluster: Cluster, device: str, work: Work
         tokenizers=tokenizers,
         in_flight=1 if work == "generating" and not gpus else 2,
     )
+
+
+def _share(cores: int, most: int) -> float:
+    """Of a node's cores for each of its replicas: as few replicas as `most` allows, all alike."""
+    return float(cores // -(-cores // most))

@@ -23,6 +23,7 @@ from labelmill.ops import plugins, repeats
 from labelmill.plan.recipe import Recipe
 from labelmill.readouts import Readout
 from labelmill.stages.processor import processor_of
+from labelmill.stages.streams import predicted
 from labelmill.storage import open_store
 from labelmill.tasks import Task, model_class
 
@@ -54,8 +55,9 @@ class Inference:
         while True:
             left = np.flatnonzero(~collected.done)
             try:
-                for batch in self._microbatches(encoded, left):
-                    self._forward(batch, collected)
+                batches = self._microbatches(encoded, left)
+                for batch, outputs in predicted(self._forward, batches, self._engine.streams):
+                    collected.add(batch, outputs)
                     if progress is not None:
                         progress(collected.sequences, collected.tokens)
                 return collected.inferred()
@@ -73,9 +75,9 @@ class Inference:
             packed=engine.packs,
         )
 
-    def _forward(self, batch: Microbatch, collected: "_Collected") -> None:
+    def _forward(self, batch: Microbatch) -> Outputs:
         try:
-            collected.add(batch, self._engine.forward(batch))
+            return self._engine.forward(batch)
         except OutOfMemory as error:
             raise _TooLarge(batch) from error
 

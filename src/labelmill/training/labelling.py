@@ -101,7 +101,7 @@ class _Trained:
     """
 
     name, precision = "pytorch", "float32"
-    launch, packs = 0, False
+    launch, packs, streams = 0, False, 1
 
     def __init__(self, read: Reader, device: torch.device) -> None:
         self._read = read

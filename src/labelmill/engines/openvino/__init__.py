@@ -19,6 +19,9 @@ from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
 if TYPE_CHECKING:
     from labelmill.engines.openvino.engine import OpenVINOEngine
 
+# A stream each. All of them wait while one thread does what lies between two splits.
+most_threads = 8
+
 _PRECISIONS = ("float32", "bfloat16")
 # Text models that `auto` trusts it with: tests compare each with PyTorch.
 _MODEL_TYPES = frozenset(

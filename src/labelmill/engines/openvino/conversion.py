@@ -63,7 +63,7 @@ def convert(
     if shape is not None:
         graph.reshape([-1, *shape])
     narrowing.narrow(graph)
-    run = runtime.Run(graph, "float32", threads)
+    run = runtime.Run(graph, "float32", streams=1)
     for inputs, lengths in trials:
         _compare(module, run, inputs, lengths, checkpoint.source)
     return graph

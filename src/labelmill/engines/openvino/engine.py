@@ -46,6 +46,7 @@ class OpenVINOEngine:
     ) -> None:
         """`rest` is the precision of what is not in `precision`, where the graph is in int8."""
         self.precision = precision
+        self.streams = threads
         try:
             run = Run(graph, rest or precision, threads)
         except RuntimeError as error:

@@ -15,7 +15,7 @@ from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
 FIRST_HIDDEN_STATE = "first_hidden_state"
 
 Lengths = npt.NDArray[np.int64]
-Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]  # inputs -> outputs, which do not last
+Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]  # inputs -> outputs
 Reader = Callable[[Mapping[str, Array], Lengths], Outputs]
 Embed = Callable[[Mapping[str, Array], Lengths], Floats]  # -> [batch, dimensions]
 
@@ -53,7 +53,7 @@ def reader(readout: Readout, run: Run, checkpoint: Checkpoint) -> Reader:
             for name, values in run(inputs).items()
             if name in names
         }
-    return lambda inputs, _: {"logits": run(inputs)["logits"].copy()}
+    return lambda inputs, _: {"logits": run(inputs)["logits"]}
 
 
 def _unpadded(values: Array, lengths: Lengths) -> Ragged:
@@ -83,7 +83,7 @@ def _embedder(readout: Embedding, run: Run, checkpoint: Checkpoint) -> Embed:
     def embed(inputs: Mapping[str, Array], lengths: Lengths) -> Floats:
         found: Floats = run(inputs)[output].astype(np.float32, copy=False)
         each = output == "last_hidden_state"
-        vectors = pool(found, lengths, readout.pooling, readout.skip) if each else found.copy()
+        vectors = pool(found, lengths, readout.pooling, readout.skip) if each else found
         vectors = layers(vectors)[:, : readout.dimensions]
         return normalized(vectors) if readout.normalize else vectors
 

@@ -3,7 +3,9 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import queue
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,10 @@ from labelmill.errors import ConfigError
 
 _TELEMETRY = "openvino_telemetry"
 _TOLD = 300  # characters of a failure
+# One thread at a time in OpenVINO's Python part: what it makes at its first call it guards with a
+# lock of C++, and two threads waited there for ever, each for that or for Python's own. The
+# computing is outside.
+_PYTHON = threading.Lock()
 
 
 def installed() -> bool:
@@ -54,30 +60,58 @@ def reason(error: BaseException) -> str:
 
 
 class Run:
-    """A graph in one stream: inputs to outputs by name, [batch, ...] each.
+    """A graph: inputs to outputs by name, [batch, ...] each; called by as many threads as streams.
 
-    Outputs lie in the graph's memory until the next call.
+    A stream computes one call at a time, on one core. The streams share the graph's weights.
     """
 
-    def __init__(self, graph: Any, precision: str, threads: int) -> None:
+    def __init__(self, graph: Any, precision: str, streams: int) -> None:
         """`graph` is an openvino.Model or the path of one; raises RuntimeError.
 
-        Threads are not pinned: each of several replicas on a machine would take the same cores.
+        Streams are not pinned: each of several replicas on a machine would take the same cores.
         """
         self._graph = graph
+        self._streams = streams
         self._settings = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-            "NUM_STREAMS": "1",
-            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_NUM_THREADS": streams,
             "ENABLE_CPU_PINNING": False,
         }
-        self._request: Any = self._compiled()
+        self._lock = threading.Lock()
+        self._idle: queue.SimpleQueue[Any] | None = self._compiled()
 
     def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """Raises RuntimeError, after which it can be called again."""
-        # What failed halfway keeps shapes of that call in its nodes: it is made anew.
-        request, self._request = self._request or self._compiled(), None
-        rows = len(next(iter(inputs.values())))
+        idle = self._requests()
+        request = idle.get()
+        try:
+            found = _outputs(request, inputs)
+        except BaseException:
+            # What failed halfway keeps shapes of that call in its nodes: all is made anew.
+            self._idle = None
+            raise
+        idle.put(request)
+        return found
+
+    def _requests(self) -> queue.SimpleQueue[Any]:
+        with self._lock:
+            if self._idle is None:
+                self._idle = self._compiled()
+            return self._idle
+
+    def _compiled(self) -> queue.SimpleQueue[Any]:
+        """A request a stream."""
+        model = openvino().Core().compile_model(self._graph, "CPU", self._settings)
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self._streams):
+            requests.put(model.create_infer_request())
+        return requests
+
+
+def _outputs(request: Any, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    rows = len(next(iter(inputs.values())))
+    with _PYTHON:
         names = [port.get_any_name() for port in request.model_inputs]
         # A tokenizer may know nothing of token types; then all are 0, as models take it.
         given = {
@@ -86,19 +120,12 @@ class Run:
         }
         # Not `infer`: without memory it raises nothing, and the outputs are those of the last call.
         request.start_async(given, share_inputs=True)
-        request.wait()
+    request.wait()
+    with _PYTHON:
         outputs = [port.get_any_name() for port in request.model_outputs]
-        found = {name: request.get_tensor(name).data for name in outputs}
-        for name, values in found.items():
-            if len(values) != rows:
-                raise RuntimeError(f"{name} has shape {values.shape} for inputs of {rows} rows")
-        self._request = request
-        return found
-
-    def _compiled(self) -> Any:
-        return (
-            openvino()
-            .Core()
-            .compile_model(self._graph, "CPU", self._settings)
-            .create_infer_request()
-        )
+        # Copied, as they lie in the request's memory, and the next call has it.
+        found = {name: np.array(request.get_tensor(name).data) for name in outputs}
+    for name, values in found.items():
+        if len(values) != rows:
+            raise RuntimeError(f"{name} has shape {values.shape} for inputs of {rows} rows")
+    return found

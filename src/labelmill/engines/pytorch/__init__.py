@@ -17,6 +17,8 @@ from labelmill.readouts import Readout
 if TYPE_CHECKING:
     from labelmill.engines.pytorch.engine import PyTorchEngine
 
+most_threads = 1  # two replicas of one thread label more than one of two
+
 
 def best_device() -> str:
     """CUDA where there is a device, else the CPU."""

@@ -82,6 +82,7 @@ class PyTorchEngine:
     """See Engine."""
 
     name = "pytorch"
+    streams = 1
 
     def __init__(
         self,
