@@ -16,6 +16,7 @@ import openvino
 from huggingface_hub import constants
 
 from labelmill import engines
+from labelmill.batch import Encoded
 from labelmill.engines import Use
 from labelmill.engines.openvino import cache
 from labelmill.errors import ConfigError, CorruptRun, EngineError, InputError
@@ -198,6 +199,21 @@ def test_calibration_and_comparison_have_no_text_in_common_and_all_lengths(
     )  # each once, though the source has some twice
     words = [np.sort([len(text.split()) for text in half]) for half in texts]
     assert np.abs(words[0] - words[1]).max() <= 11  # those of one step
+
+
+@pytest.mark.parametrize(("tokens", "rows"), [(10, 300), (90, 182), (500, 128)])
+def test_long_texts_are_calibrated_on_fewer_rows(tokens: int, rows: int) -> None:
+    count = 1000
+    encoded = Encoded(
+        rows=np.arange(count, dtype=np.int32),
+        lengths=np.full(count, tokens, np.int32),
+        inputs={"input_ids": np.arange(count * tokens, dtype=np.int32)},
+    )
+
+    calibration, compared = stage._halves([stage._Piece(encoded, {})])
+
+    assert sum(len(piece.encoded) for piece in calibration) == rows
+    assert sum(len(piece.encoded) for piece in compared) == count // 2
 
 
 def stage_recipe(plan: Any) -> Any:
