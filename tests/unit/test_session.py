@@ -95,3 +95,24 @@ print("left", len(psutil.Process().children()))
     assert "meanwhile 1" in ended.stderr
     assert "at the end 0" in ended.stderr
     assert "left 0" in ended.stdout
+
+
+def test_cores_are_those_of_the_smallest_node_that_has_any() -> None:
+    code = """
+import os, sys
+from ray.cluster_utils import Cluster
+from labelmill.pipeline import session
+
+here = {"object_store_memory": 80 * 2**20}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **here})
+for cpus in (3, 2):
+    cluster.add_node(num_cpus=cpus, **here)
+cluster.wait_for_nodes()
+os.environ["RAY_ADDRESS"] = cluster.address
+with session(verbose=False) as found:
+    print(found.nodes, found.cores, found.cpus, file=sys.__stdout__)
+cluster.shutdown()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "3 2 5.0\n"
