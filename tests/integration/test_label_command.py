@@ -176,3 +176,18 @@ def test_status_and_verify_of_a_directory_without_a_run_say_so(tmp_path: Path) -
 
         assert ended.returncode == 2
         assert "no run" in ended.stderr
+
+
+def test_what_was_imported_is_not_looked_through_for_garbage_at_the_end() -> None:
+    code = (
+        "import atexit, gc, sys\n"
+        "from labelmill.cli import main\n"
+        "sys.argv = ['labelmill', 'status', '/no/such/run']\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+
+    assert ended.stdout == "True\n"
