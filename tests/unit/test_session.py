@@ -68,7 +68,7 @@ print(RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)
 
 def test_rays_monitor_has_ended_before_ray_waits_a_second_for_it() -> None:
     code = """
-import psutil, ray
+import psutil, ray, time
 from labelmill.pipeline import session
 
 def monitors():
@@ -77,6 +77,9 @@ def monitors():
                for one in children if one.status() != psutil.STATUS_ZOMBIE)
 
 def shutdown(end=ray.shutdown):
+    until = time.monotonic() + 30  # a process that was killed may take a while to be gone
+    while monitors() and time.monotonic() < until:
+        time.sleep(0.05)
     print("at the end", monitors())
     end()
 
