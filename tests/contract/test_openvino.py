@@ -368,11 +368,10 @@ OUT_OF_MEMORY = """
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS binds only on Linux")
-def test_without_memory_raises_out_of_memory_and_smaller_ones_succeed(tmp_path):
-    path = tiny_classifier(tmp_path / "model")
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(OUT_OF_MEMORY), path],
+def in_a_fresh_process(code, path, tmp_path):
+    """Python code of this module's, with the path of a model and a cache of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), path],
         env={**os.environ, "HF_HOME": str(tmp_path / "home")},
         cwd=Path(__file__).parents[2],
         check=False,
@@ -380,6 +379,12 @@ def test_without_memory_raises_out_of_memory_and_smaller_ones_succeed(tmp_path):
         text=True,
         timeout=120,
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS binds only on Linux")
+def test_without_memory_raises_out_of_memory_and_smaller_ones_succeed(tmp_path):
+    path = tiny_classifier(tmp_path / "model")
+    done = in_a_fresh_process(OUT_OF_MEMORY, path, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("halved")
 
@@ -410,15 +415,8 @@ FIRST_CALLS = """
 
 def test_first_calls_of_all_streams_at_once_do_not_wait_for_each_other(tmp_path):
     path = tiny_classifier(tmp_path / "model")
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FIRST_CALLS), path],
-        env={**os.environ, "HF_HOME": str(tmp_path / "home")},
-        cwd=Path(__file__).parents[2],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=120,
-    )
+    done = in_a_fresh_process(FIRST_CALLS, path, tmp_path)
+    assert done.returncode == 0, done.stderr
     assert done.stdout == "64\n"
 
 

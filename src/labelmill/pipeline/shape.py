@@ -46,10 +46,9 @@ def shape(
     `most_threads` is how many a replica's engine makes good use of on a CPU.
     """
     gpus = gpus_wanted(resources, cluster) if device == "cuda" else 0.0
-    most = 1 if gpus else most_threads
-    cpus = _share(cluster.cores, most)
-    if resources.cpus_per_replica != "auto":
-        cpus = resources.cpus_per_replica
+    cpus = resources.cpus_per_replica
+    if cpus == "auto":
+        cpus = 1.0 if gpus else _share(cluster.cores, most_threads)
     room = int(cluster.gpus / gpus) if gpus else max(1, int(cluster.cpus / cpus))
     replicas = room if resources.replicas == "auto" else resources.replicas
     if gpus and replicas > room:
