@@ -58,6 +58,13 @@ def test_cpus_per_replica_that_are_set_are_kept_whatever_the_engine() -> None:
     assert (found.replicas, found.threads) == (8, 1)
 
 
+@pytest.mark.parametrize(("replicas", "threads"), [(1, 8), (2, 4), (3, 2), (8, 1), (20, 1)])
+def test_replicas_that_are_set_share_the_cores(replicas: int, threads: int) -> None:
+    found = shape(ResourcesSection(replicas=replicas), LAPTOP, "cpu", "scoring", 8)
+
+    assert (found.replicas, found.threads) == (replicas, threads)
+
+
 def test_shape_on_one_core_has_one_of_each() -> None:
     found = shape(
         ResourcesSection(), Cluster(nodes=1, cores=1, cpus=1, gpus=0), "cpu", "scoring", 1

@@ -20,7 +20,8 @@ class ResourcesSection(Section):
     cpus_per_replica: Auto | Annotated[float, Field(gt=0)] = Field(
         default="auto",
         description="CPU cores for each replica; auto: 1, or with the engine openvino those of "
-        "the node, up to 8, which share one copy of the weights.",
+        "the node, up to 8, which share one copy of the weights (of all nodes, divided by "
+        "`replicas`, where that gives fewer).",
     )
     tokenizers: Auto | Count = Field(
         default="auto",

@@ -48,7 +48,7 @@ def shape(
     gpus = gpus_wanted(resources, cluster) if device == "cuda" else 0.0
     cpus = resources.cpus_per_replica
     if cpus == "auto":
-        cpus = 1.0 if gpus else _share(cluster.cores, most_threads)
+        cpus = 1.0 if gpus else _share(resources, cluster, most_threads)
     room = int(cluster.gpus / gpus) if gpus else max(1, int(cluster.cpus / cpus))
     replicas = room if resources.replicas == "auto" else resources.replicas
     if gpus and replicas > room:
@@ -68,6 +68,12 @@ def shape(
     )
 
 
-def _share(cores: int, most: int) -> float:
-    """Of a node's cores for each of its replicas: as few replicas as `most` allows, all alike."""
-    return float(cores // -(-cores // most))
+def _share(resources: ResourcesSection, cluster: Cluster, most: int) -> float:
+    """CPUs of a replica: a node's cores in as few replicas as `most` allows, all alike.
+
+    Replicas whose number is set have no more than all cores give to each.
+    """
+    share = float(cluster.cores // -(-cluster.cores // most))
+    if resources.replicas == "auto":
+        return share
+    return max(1.0, min(share, cluster.cpus // resources.replicas))
