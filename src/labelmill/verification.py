@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from labelmill import threads
 from labelmill.errors import CorruptRun, InputError
 from labelmill.formats import Format, PartFormat
-from labelmill.ledger import bulk
 from labelmill.ledger.coverage import ShardCoverage
 from labelmill.ledger.manifest import Manifest, read_manifest
 from labelmill.ledger.parts import survey
@@ -24,7 +24,7 @@ from labelmill.ledger.state import State
 from labelmill.ops import plugins
 from labelmill.source import current
 from labelmill.splits import Break, Shard
-from labelmill.storage import FileMissing, Store, open_store
+from labelmill.storage import FileMissing, Store, bulk, open_store
 
 Kind = Literal[
     "missing",  # a part with a receipt is not there
@@ -123,7 +123,7 @@ class _Verifier:
     def _require_parts(self) -> None:
         """Every receipt has its part, byte for byte, with as many rows as it says."""
         receipts = 0
-        for entry, part in bulk.spread(self._read, self._state.entries(), _THREADS, _WINDOW):
+        for entry, part in threads.spread(self._read, self._state.entries(), _THREADS, _WINDOW):
             receipts += 1
             if entry["breaks"]:
                 self._breaks[entry["shard"]].extend(breaks_of(entry))
@@ -204,7 +204,7 @@ class _Verifier:
 
     def _require_source(self) -> None:
         records = (record.shard for record in self._state.records)
-        for _, problem in bulk.spread(self._recount, records, _THREADS, _WINDOW):
+        for _, problem in threads.spread(self._recount, records, _THREADS, _WINDOW):
             if problem is not None:
                 self._problems.append(problem)
 

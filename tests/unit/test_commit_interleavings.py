@@ -31,7 +31,7 @@ def _names_that_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     # Replay runs a committer again from its start, so its prepared receipt must keep its name.
     monkeypatch.setattr("secrets.token_hex", lambda size: "0" * size)
     # And its verbs must come in one order.
-    monkeypatch.setattr("labelmill.ledger.bulk._THREADS", 1)
+    monkeypatch.setattr("labelmill.threads._THREADS", 1)
 
 
 def _begun() -> MemoryStore:

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import labelmill
 from labelmill.errors import LedgerError
-from labelmill.ledger import bulk, lines, names
-from labelmill.storage import Store
+from labelmill.ledger import lines, names
+from labelmill.storage import Store, bulk
 
 
 def _new_name() -> str:

@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from labelmill.errors import StorageError
-from labelmill.ledger import bulk, lines, names
+from labelmill.ledger import lines, names
 from labelmill.ledger.receipt import Receipt, checksum
-from labelmill.storage import FileMissing, Store
+from labelmill.storage import FileMissing, Store, bulk
 
 _CHUNK = 1 << 20  # bytes of a part in memory while its checksum is taken
 _TRIES = 5

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from labelmill.config.fingerprint import differences, fingerprint
 from labelmill.errors import CorruptRun, FingerprintChanged, LedgerError
-from labelmill.ledger import bulk, lines, names
+from labelmill.ledger import lines, names
 from labelmill.splits import CutRule
-from labelmill.storage import FileMissing, Store
+from labelmill.storage import FileMissing, Store, bulk
 
 FORMAT_VERSION = 1
 

@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from labelmill import threads
 from labelmill.errors import CorruptRun
-from labelmill.ledger import bulk, names
+from labelmill.ledger import names
 from labelmill.ledger.commit import load, part_checksum, settle
 from labelmill.ledger.coverage import Marks
 from labelmill.ledger.part_names import parse_part
@@ -19,7 +20,7 @@ from labelmill.ledger.receipt import Receipt
 from labelmill.ledger.state import State
 from labelmill.ledger.voids import Void
 from labelmill.splits import Split
-from labelmill.storage import FileMissing, Store
+from labelmill.storage import FileMissing, Store, bulk
 
 # What pandas, DuckDB, Spark or `datasets` would read together with parts.
 DATA = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".arrow", ".txt")
@@ -103,7 +104,7 @@ def clean(store: Store, state: State) -> None:
     """
     bulk.delete_all(store, state.spent)
     waiting = (entry.path for entry in store.list(names.PREPARED))
-    loaded = bulk.spread(lambda path: load(store, path), waiting)
+    loaded = threads.spread(lambda path: load(store, path), waiting)
     bulk.delete_all(store, [path for path, each in loaded if each and _covered(state, each.split)])
 
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from labelmill.errors import CorruptRun
-from labelmill.ledger import bulk, lines, names
-from labelmill.storage import FileMissing, Store
+from labelmill.ledger import lines, names
+from labelmill.storage import FileMissing, Store, bulk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

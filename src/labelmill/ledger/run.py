@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from labelmill import threads
 from labelmill.errors import CorruptRun, LedgerError, StorageError, UnfinishedRun
-from labelmill.ledger import bulk, names
+from labelmill.ledger import names
 from labelmill.ledger.attempts import Attempt, read_attempts
 from labelmill.ledger.commit import part_checksum
 from labelmill.ledger.manifest import Manifest
@@ -227,7 +228,7 @@ class Run:
     def _require_checksums(self) -> None:
         """On a store that can let two writers win, what lies there may not be what was recorded."""
         compared = 0
-        for entry, found in bulk.spread(self._checksum, self._state.entries()):
+        for entry, found in threads.spread(self._checksum, self._state.entries()):
             compared += 1
             if found != entry["checksum"]:
                 raise CorruptRun(

@@ -12,12 +12,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from labelmill.ledger import bulk, lines, names, volumes
+from labelmill import threads
+from labelmill.ledger import lines, names, volumes
 from labelmill.ledger.commit import load
 from labelmill.ledger.receipt import Entry, Receipt
 from labelmill.ledger.state import State, Told
 from labelmill.splits import Reject
-from labelmill.storage import Store
+from labelmill.storage import Store, bulk
 
 RECEIPTS = 200  # a segment
 SEGMENTS = 40  # a volume
@@ -56,7 +57,7 @@ class Compactor:
 
     def gather(self, paths: list[str]) -> None:
         """Take the single receipts that lie there, such as an older attempt left."""
-        for _, receipt in bulk.spread(lambda path: load(self._store, path), paths):
+        for _, receipt in threads.spread(lambda path: load(self._store, path), paths):
             if receipt is not None:
                 self.add(receipt)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labelmill.errors import CorruptRun, InputError
-from labelmill.ledger import bulk, lines, names
+from labelmill.ledger import lines, names
 from labelmill.ledger.coverage import Coverage
 from labelmill.ledger.part_names import require_names
 from labelmill.splits import Shard
-from labelmill.storage import Store
+from labelmill.storage import Store, bulk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

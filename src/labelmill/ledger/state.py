@@ -8,13 +8,13 @@ but for some bytes a split (`Coverage`).
 import itertools
 from collections.abc import Iterator, Mapping
 
-from labelmill.ledger import bulk, lines, names, volumes
+from labelmill.ledger import lines, names, volumes
 from labelmill.ledger.coverage import Coverage, Marks
 from labelmill.ledger.receipt import Entry, Receipt
 from labelmill.ledger.shards import ShardRecords
 from labelmill.ledger.tally import Tally
 from labelmill.ledger.voids import Voids
-from labelmill.storage import Store
+from labelmill.storage import Store, bulk
 
 
 class State:

@@ -9,9 +9,9 @@ is void too and is cleaned away with its part by whoever opens the run next.
 
 from dataclasses import dataclass
 
-from labelmill.ledger import bulk, lines, names
+from labelmill.ledger import lines, names
 from labelmill.ledger.receipt import Entry
-from labelmill.storage import Store
+from labelmill.storage import Store, bulk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

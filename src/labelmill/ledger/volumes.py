@@ -8,9 +8,9 @@ is left out in binding, void receipts neither. A volume is never changed nor del
 
 from collections.abc import Iterator, Sequence
 
-from labelmill.ledger import bulk, lines, names
+from labelmill.ledger import lines, names
 from labelmill.ledger.receipt import Entry
-from labelmill.storage import Store
+from labelmill.storage import Store, bulk
 
 _HEADING = "segment"  # the one key of the line before the entries of a segment
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from labelmill import threads
 from labelmill.errors import InputError
 from labelmill.formats import Format, Inspection
-from labelmill.ledger import bulk
 from labelmill.ops import json_types, plugins, schemas
 from labelmill.ops.class_labels import Names
 from labelmill.splits import Shard
@@ -55,7 +55,7 @@ def survey(shards: Sequence[Shard], use: Use) -> Survey:
     chosen = _chosen(shards)
     found = _Found()
     unreadable: dict[str, str] = {}
-    for shard, seen in bulk.spread(_inspect, chosen, _THREADS):
+    for shard, seen in threads.spread(_inspect, chosen, _THREADS):
         if isinstance(seen, Inspection):
             found.add(shard, seen)
         else:

@@ -5,8 +5,8 @@ It promises the order of the microbatches, and that at most twice as many exist 
 
 from collections.abc import Callable, Iterable, Iterator
 
+from labelmill import threads
 from labelmill.batch import Microbatch, Outputs
-from labelmill.ledger import bulk
 
 Forward = Callable[[Microbatch], Outputs]
 
@@ -17,4 +17,4 @@ def predicted(
     """Each with its outputs; raises what `forward` raises, once nothing is computed any more."""
     if streams == 1:  # in this thread: torch keeps settings a thread
         return ((microbatch, forward(microbatch)) for microbatch in microbatches)
-    return bulk.spread(forward, microbatches, streams, 2 * streams)
+    return threads.spread(forward, microbatches, streams, 2 * streams)

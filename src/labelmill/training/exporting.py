@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labelmill.errors import LedgerError
-from labelmill.ledger import bulk
-from labelmill.storage import Store, is_local, open_store, upload
+from labelmill.storage import Store, bulk, is_local, open_store, upload
 from labelmill.training.model import merged
 from labelmill.training.recipe import ModelRecipe
 

@@ -13,8 +13,7 @@ from pydantic import JsonValue
 from labelmill.config.fingerprint import TRAINING_EXEMPT, differences, fingerprint, leaves
 from labelmill.config.train_job import TrainJob
 from labelmill.errors import FingerprintChanged, LedgerError
-from labelmill.ledger import bulk
-from labelmill.storage import Store, join
+from labelmill.storage import Store, bulk, join
 
 MANIFEST = "training.json"
 

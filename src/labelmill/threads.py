@@ -1,4 +1,4 @@
-"""Bulk: many small files of a store at once, by threads, in bounded memory and in order."""
+"""Threads: the same work on many items at once, in bounded memory, with the results in order."""
 
 import itertools
 from collections import deque
@@ -6,39 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from labelmill.storage import FileMissing, Store
-
 _THREADS = 16
 _WINDOW = 32  # results that may wait for their reader
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def read(store: Store, path: str) -> bytes:
-    """One file; raises FileMissing."""
-    with store.open(path) as file:
-        return file.read()
-
-
-def read_all(store: Store, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Each file that is there, in the order of `paths`; those that are gone by now are left out."""
-
-    def found(path: str) -> bytes | None:
-        try:
-            return read(store, path)
-        except FileMissing:
-            return None
-
-    for path, data in spread(found, paths):
-        if data is not None:
-            yield path, data
-
-
-def delete_all(store: Store, paths: Iterable[str]) -> None:
-    """Delete every file; one that is gone is no error."""
-    for _ in spread(store.delete, paths):
-        pass
 
 
 def spread(
