@@ -246,6 +246,7 @@ def alone(path, home):
         [sys.executable, "-c", textwrap.dedent(ALONE), str(path), digest],
         env={**os.environ, "HF_HOME": str(home), "HOME": str(home)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # where nothing is to be told
         text=True,
     )
 

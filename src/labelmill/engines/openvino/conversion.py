@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers.utils import logging
 from typing_extensions import override
 
 from labelmill.batch import Array
@@ -118,6 +119,9 @@ def _require_plain_types(
 
 def _traced(module: _Module, inputs: Mapping[str, Array], source: str) -> Any:
     example = tuple(torch.from_numpy(inputs[name]) for name in module.names)
+    told = logging.get_verbosity()
+    # The tracer looks at every property of the model, and that of its loss warns.
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer warns of every value that it freezes
@@ -127,6 +131,8 @@ def _traced(module: _Module, inputs: Mapping[str, Array], source: str) -> Any:
             f"model.engine: OpenVINO cannot convert {source!r}, a {type(module.model).__name__} "
             f"({_first_line(error)}); set model.engine to 'pytorch'"
         ) from error
+    finally:
+        logging.set_verbosity(told)
     for port, name in zip(graph.inputs, module.names, strict=True):
         port.get_tensor().set_names({name})
     for port, name in zip(graph.outputs, module.outputs, strict=True):
