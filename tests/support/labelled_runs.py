@@ -29,16 +29,21 @@ def labelled_run(
     cuts: Sequence[int] = (),
     rejected: int = 0,
     unfinished: bool = False,
+    lines: Sequence[str] | None = None,
 ) -> str:
     """A run with these columns, cut into parts at these rows; its path.
 
-    `added` columns are the task's; `rejected` rows more stand in the first receipt.
+    `added` columns are the task's; `rejected` rows more stand in the first receipt. With `lines`,
+    objects of JSON, these are carried as they are instead of columns that are kept.
     """
     table = pa.table({**kept, **added})
+    carried = None if lines is None else pa.chunked_array([pa.array(lines, pa.large_binary())])
+    settings = {**(settings or {}), "output.raw": lines is not None}
+    part_format = part_format if lines is None else "jsonl"
     shard, store = runs.a_shard("a.jsonl"), open_store(str(directory))
     manifest = replace(
         runs.a_manifest(),
-        settings={"task": task, **(settings or {})},
+        settings={"task": task, **settings},
         provenance={"model": "a/model"},
         part_format=part_format,
         schema=table.schema,
@@ -50,7 +55,9 @@ def labelled_run(
         last = stop == len(table) and not unfinished
         split = Split(shard=shard.path, index=index, start=start, stop=stop, last=last)
         data = plugins.load("labelmill.formats", part_format).write(
-            table.slice(start, stop - start), {}, None
+            table.slice(start, stop - start),
+            {},
+            None if carried is None else carried.slice(start, stop - start),
         )
         bad = rejected if index == 0 else 0
         receipt = replace(

@@ -1,6 +1,7 @@
 """Evaluation of whole runs whose rows are written down: which rows count, slices, intervals."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -66,6 +67,60 @@ def test_too_many_slices_are_refused(tmp_path):
         of(output, by=("id",))
 
 
+def carried(directory: Path, golds: list[str], label: list[str], **changes) -> str:
+    """A run of JSON Lines, each object carried whole, cut after every second row."""
+    lines = [f'{{"gold": {gold}, "n": {n}}}' if gold else "{}" for n, gold in enumerate(golds)]
+    score = pa.array([0.9] * len(label), pa.float32())
+    cuts = tuple(range(2, len(lines), 2))
+    added = {"label": label, "score": score}
+    return labelled_run(directory / "out", {}, added, lines=lines, cuts=cuts, **changes)
+
+
+@pytest.mark.parametrize(
+    ("golds", "label", "right", "of_rows"),
+    [
+        (["null", "null", '"a"', '"b"'], ["a", "a", "a", "a"], 1, 2),
+        (["", "", '"a"', '"b"'], ["a", "a", "a", "a"], 1, 2),  # the first part has no such key
+        (["0", "1", "1.0", "0.0"], ["0", "0", "1", "0"], 3, 4),
+        (['"0"', '"1"', "1", "0"], ["0", "0", "1", "0"], 3, 4),  # no common type but text
+    ],
+    ids=["null first", "no key first", "whole numbers first", "texts first"],
+)
+def test_lines_that_are_carried_are_read_by_the_types_of_all_parts(
+    tmp_path, golds, label, right, of_rows
+):
+    found = of(carried(tmp_path, golds, label), by=("n",))
+    assert found.rows.evaluated == of_rows
+    assert found.rows.without_gold == len(golds) - of_rows
+    assert found.metrics["accuracy"].value == pytest.approx(right / of_rows)
+
+
+def test_numbers_that_are_whole_in_the_first_part_are_all_measured(tmp_path):
+    lines = [f'{{"gold": {number}}}' for number in ("1", "2", "2.5", "null", "4")]
+    added = {"score": pa.array([1, 2, 3, 4, 5], pa.float32())}
+    found = of(labelled_run(tmp_path / "out", {}, added, lines=lines, cuts=(2, 4)))
+    assert (found.rows.evaluated, found.rows.unlabelled, found.rows.without_gold) == (4, 0, 1)
+    assert found.metrics["mae"].value == pytest.approx((0 + 0 + 0.5 + 1) / 4)
+
+
+def test_line_that_no_column_can_hold_is_counted_apart(tmp_path):
+    golds = ['"a"', '"\\ud800"', '"b"']
+    rows = of(carried(tmp_path, golds, ["a", "a", "a"])).rows
+    assert (rows.read, rows.unreadable, rows.unlabelled, rows.evaluated) == (3, 1, 0, 2)
+
+
+@pytest.mark.parametrize("column", ["gone", "gold.gone", "gone/gold.csv"])
+def test_unknown_column_of_carried_lines_is_refused_by_its_whole_name(tmp_path, column):
+    output = carried(tmp_path, ['{"x": 1}'] * 2, ["a", "a"])
+    with pytest.raises(ConfigError, match=re.escape(repr(column))):
+        of(output, column)
+
+
+def test_file_named_as_a_column_is_told_of_the_key(tmp_path):
+    with pytest.raises(ConfigError, match=r"no column 'gold/a\.csv'.*--key"):
+        of(a_run(tmp_path), "gold/a.csv")
+
+
 def test_prefix_and_dots_are_followed(tmp_path):
     kept = {"label": ["kept", "kept"], "meta": [{"gold": "a"}, {"gold": "b"}]}
     added = {"m_label": ["a", "a"], "m_score": pa.array([0.5, 0.5], pa.float32())}
@@ -120,6 +175,70 @@ def test_gold_file_with_a_key_twice_or_several_columns_is_refused(tmp_path):
     assert of(output, str(file), key="id", gold_column="wrong").metrics["accuracy"].value == 1.0
     with pytest.raises(ConfigError, match="--key"):
         of(output, gold_column="right")
+
+
+def test_empty_cell_of_a_gold_csv_is_no_gold_label(tmp_path):
+    (tmp_path / "gold.csv").write_text("id,gold\n0,a\n1,\n2,b\n")
+    found = of(a_run(tmp_path), str(tmp_path / "gold.csv"), key="id")
+    assert (found.rows.evaluated, found.rows.without_gold) == (2, 3)
+    assert found.metrics["accuracy"].value == 1.0
+
+
+def test_missing_key_of_a_gold_file_is_refused(tmp_path):
+    (tmp_path / "gold.csv").write_text("id,gold\n0,a\n,b\n")
+    with pytest.raises(InputError, match=r"gold\.csv': a key is missing"):
+        of(a_run(tmp_path), str(tmp_path / "gold.csv"), key="id")
+
+
+def test_key_is_no_gold_column(tmp_path):
+    (tmp_path / "gold.csv").write_text("id,gold\n0,a\n")
+    with pytest.raises(ConfigError, match=r"--gold-column: 'id' is the key"):
+        of(a_run(tmp_path), str(tmp_path / "gold.csv"), key="id", gold_column="id")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (pa.array([1, 0], pa.int32()), pa.array([1, 0], pa.int64())),
+        (pa.array([1, 0], pa.int64()), pa.array([1.0, 0.0], pa.float64())),
+        (pa.array([None, None], pa.null()), pa.array(["1", "0"], pa.large_string())),
+    ],
+    ids=["int32, int64", "int64, double", "null, large_string"],
+)
+def test_gold_files_of_types_that_one_type_holds_are_joined(tmp_path, first, second):
+    gold, label = tmp_path / "gold", ["1", "0", "1", "1"]
+    gold.mkdir()
+    for name, column, ids in (("a", first, [0, 1]), ("b", second, [2, 3])):
+        pq.write_table(pa.table({"id": ids, "gold": column}), gold / f"{name}.parquet")
+    added = {"label": label, "score": pa.array([0.9] * 4, pa.float32())}
+    output = labelled_run(tmp_path / "out", {"id": pa.array(range(4))}, added)
+    found = of(output, str(gold), key="id")
+    known = 4 - first.null_count
+    assert found.rows.evaluated == known
+    assert found.metrics["accuracy"].value == pytest.approx((known - 1) / known)
+
+
+def test_gold_files_of_other_types_are_refused_by_name(tmp_path):
+    gold = tmp_path / "gold"
+    gold.mkdir()
+    for name, values in (("a", [1, 0]), ("b", ["x", "y"])):
+        ids = [f"{name}0", f"{name}1"]
+        pq.write_table(pa.table({"id": ids, "gold": values}), gold / f"{name}.parquet")
+    with pytest.raises(InputError, match=r"int64 in .*a\.parquet.*string in .*b\.parquet"):
+        of(a_run(tmp_path), str(gold), key="id")
+
+
+def test_gold_lines_that_begin_with_null_or_whole_numbers_are_read(tmp_path):
+    values = ["null"] * 3 + ["0", "1.0", "1"]
+    lines = [f'{{"id": {n}, "gold": {value}}}\n' for n, value in enumerate(values)]
+    # More than the megabyte by whose lines a shard is inspected.
+    lines[0] = f'{{"id": 0, "gold": null, "more": "{"x" * 2**20}"}}\n'
+    (tmp_path / "gold.jsonl").write_text("".join(lines))
+    added = {"label": ["1"] * 6, "score": pa.array([0.9] * 6, pa.float32())}
+    output = labelled_run(tmp_path / "out", {"id": pa.array(range(6))}, added)
+    found = of(output, str(tmp_path / "gold.jsonl"), key="id", gold_column="gold")
+    assert found.rows.evaluated == 3
+    assert found.metrics["accuracy"].value == pytest.approx(2 / 3)
 
 
 def test_unfinished_run_is_evaluated_as_far_as_it_is(tmp_path):
@@ -226,6 +345,58 @@ class Coin:
 
     def ranked(self, rows):
         return {"ranked": self.patterns[rows].mean()}
+
+
+@pytest.mark.parametrize("golds", [[["cat"]] * 11 + [[]], [["cat"]] + [[]] * 11])
+def test_answers_of_one_kind_in_a_sample_leave_the_intervals_of_the_others(tmp_path, golds):
+    kept = {"gold": pa.array(golds, pa.list_(pa.string()))}
+    output = labelled_run(
+        tmp_path / "out", kept, {"answer": ["cat"] * 12}, task="question-answering"
+    )
+    metrics = of(output, resamples=200).metrics
+    assert metrics["f1"].low is not None
+    there = metrics["exact_match_answerable"]
+    assert (there.value, there.low, there.high) == (1.0, 1.0, 1.0)
+
+
+def test_number_that_is_missing_as_nan_is_no_gold(tmp_path):
+    kept = {"gold": [1.0, float("nan"), 2.5, 4.0]}
+    output = labelled_run(tmp_path / "out", kept, {"score": pa.array([1, 2, 3, 4], pa.float32())})
+    found = of(output, resamples=50)
+    assert (found.rows.evaluated, found.rows.without_gold) == (3, 1)
+    assert found.metrics["spearman"].value == pytest.approx(1.0)
+
+
+def test_metric_that_is_undefined_has_no_interval(tmp_path):
+    kept = {"gold": [1.0, 2.0, 3.0, 4.0]}
+    given = pa.array([1, float("nan"), 3, 4], pa.float32())
+    metrics = of(labelled_run(tmp_path / "out", kept, {"score": given}), resamples=200).metrics
+    assert metrics["spearman"].value is None
+    assert metrics["spearman"].low is None
+
+
+@pytest.mark.parametrize(
+    ("task", "added", "empty"),
+    [
+        ("summarization", "summary", [None]),
+        ("summarization", "summary", {"text": []}),
+        ("translation", "translation", [None]),
+        ("text-generation", "generated_text", {"text": [None]}),
+        ("automatic-speech-recognition", "transcript", []),
+    ],
+)
+def test_list_of_no_gold_text_is_no_gold(tmp_path, task, added, empty):
+    text = {"text": ["x y"]} if isinstance(empty, dict) else ["x y"]
+    kept = {"gold": pa.array([text, empty])}
+    rows = of(labelled_run(tmp_path / "out", kept, {added: ["x y", "z"]}, task=task)).rows
+    assert (rows.evaluated, rows.without_gold) == (1, 1)
+
+
+def test_bytes_do_not_make_slices(tmp_path):
+    kept = {"gold": ["a"], "side": pa.array([b"\xff"])}
+    added = {"label": ["a"], "score": pa.array([0.9], pa.float32())}
+    with pytest.raises(ConfigError, match="--by side: is of type binary"):
+        of(labelled_run(tmp_path / "out", kept, added), by=("side",))
 
 
 def test_intervals_are_those_of_the_binomial_whichever_way_they_are_drawn():

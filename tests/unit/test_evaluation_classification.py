@@ -204,6 +204,14 @@ def test_multi_label_metrics_are_those_of_scikit_learn():
     assert found["roc_auc"] == pytest.approx(metrics.roc_auc_score(gold, values, average="macro"))
 
 
+def test_multi_label_gold_of_nothing_but_empty_lists():
+    gold = pa.array([[], []], pa.list_(pa.null()))
+    scorer = MultiLabelScorer(GoldLabels((), ()), listed=False)
+    scorer.add(pa.table({"label": pa.array([["a"], []], pa.list_(pa.string()))}), gold)
+    values = counted(scorer.scored())
+    assert (values["subset_accuracy"], values["precision_micro"]) == (0.5, 0.0)
+
+
 def test_multi_label_wants_lists_as_gold():
     with pytest.raises(ConfigError, match="expected a list of labels"):
         sets(["a"], [["a"]])

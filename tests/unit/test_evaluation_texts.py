@@ -216,3 +216,47 @@ def test_masks_count_one_by_one():
     ]
     found = counted(of(MaskScorer(), pa.array(fills), pa.array([["cat", "ran"], ["Mars"]])))
     assert found == {"accuracy": pytest.approx(1 / 3), "accuracy_listed": pytest.approx(2 / 3)}
+
+
+def test_null_among_gold_tokens_leaves_its_mask_out():
+    listed = [
+        [{"token": token, "score": 0.5} for token in tokens] for tokens in (["a"], ["q"], ["c"])
+    ]
+    kind = pa.list_(pa.list_(pa.struct([("token", pa.string()), ("score", pa.float64())])))
+    scored = of(MaskScorer(), pa.array([listed], kind), pa.array([["a", None, "c"]]))
+    assert counted(scored) == {"accuracy": 1.0, "accuracy_listed": 1.0}
+
+
+def test_best_of_several_transcripts_is_chosen_for_either_rate():
+    rates = measured(transcripts.ErrorRates(), ["hello world"], [["Hello, World.", "hello there"]])
+    assert rates["wer"] == 0.5
+    assert rates["wer_normalized"] == 0.0
+
+
+def test_an_outlier_in_the_first_row_costs_no_digits():
+    random = np.random.default_rng(0)
+    gold = np.concatenate([[1e9], random.normal(size=500)])
+    given = np.concatenate([[0.0], random.normal(size=500)])
+    rest = np.ones(501, np.int64)
+    rest[0] = 0  # as a slice has it
+    values = of(RegressionScorer("score"), pa.array(given), pa.array(gold)).counted(rest)
+    assert values["pearson"] == pytest.approx(
+        scipy.stats.pearsonr(gold[1:], given[1:])[0], rel=1e-6
+    )
+    assert values["r2"] == pytest.approx(metrics.r2_score(gold[1:], given[1:]), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        pa.array([[None, {"label": "X", "start": 0, "end": 3}]]),
+        pa.array([["B-X", None]]),
+    ],
+    ids=["entity", "tag"],
+)
+def test_null_among_gold_entities_or_tags_is_refused(gold):
+    labelled = pa.table(
+        {"entities": pa.array([[entity("X", 0, 3)]]), "words": pa.array([["abc", "d"]])}
+    )
+    with pytest.raises(InputError, match="mend the gold column"):
+        tagging.TaggingScorer("words").add(labelled, gold)

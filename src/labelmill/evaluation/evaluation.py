@@ -23,6 +23,7 @@ from labelmill.evaluation.result import Evaluation, RowCounts
 from labelmill.evaluation.run_rows import RunRows
 from labelmill.evaluation.scored import Flags, Scorer
 from labelmill.evaluation.slices import Slices
+from labelmill.evaluation.statistics import texts_of
 from labelmill.evaluation.tagging import TaggingScorer
 from labelmill.ledger.state import State
 from labelmill.ledger.status import Status, status_of
@@ -79,7 +80,7 @@ class _Pass:
         self._read()
         rows = RowCounts(
             **{name: self._counts[name] for name in _COUNTED},
-            misfits=self._rows.misfits,
+            unreadable=self._rows.unreadable,
             gold_unused=self._gold.unused,
         )
         if not rows.evaluated:
@@ -112,6 +113,7 @@ class _Pass:
         return pa.schema([(each.name.removeprefix(self._prefix), each.type) for each in ours])
 
     def _read(self) -> None:
+        self._rows.look(State(self._store).entries(), self._columns())
         state = State(self._store)
         receipts = 0
         for entry in state.entries():
@@ -149,7 +151,7 @@ class _Pass:
         """Count the rows of a batch, and score those that can be."""
         gold = self._gold.of(table[self._gold.column].combine_chunks())
         labelled, good = self._labelled(table)
-        known = _there(gold, empty=self._scorer.takes_empty)
+        known = _there(gold, empty=self._scorer.takes_empty, blank=self._scorer.takes_blank)
         chosen = good & labelled & known
         self._counts.update(
             unlabelled=int((good & ~labelled).sum()),
@@ -190,12 +192,22 @@ def _gold(wish: Wish) -> Gold:
     return GoldColumn(wish.gold)
 
 
-def _there(gold: pa.Array, *, empty: bool) -> Flags:
-    """[rows] whether there is a gold value."""
+def _there(gold: pa.Array, *, empty: bool, blank: bool) -> Flags:
+    """[rows] whether there is a gold value; NaN, as other libraries write what is missing, is none.
+
+    `empty`: a list of nothing is one; `blank`: a text of nothing is one, which is all that CSV has
+    for what is missing.
+    """
     there = _flags(gold.is_valid())
-    if empty or not (pt.is_list(gold.type) or pt.is_large_list(gold.type)):
-        return there
-    return there & _flags(pc.fill_null(pc.greater(pc.list_value_length(gold), 0), False))  # noqa: FBT003
+    gold = texts_of(gold)
+    if pt.is_floating(gold.type):
+        return there & ~_flags(pc.fill_null(pc.is_nan(gold), True))  # noqa: FBT003
+    if (pt.is_string(gold.type) or pt.is_large_string(gold.type)) and not blank:
+        return there & _flags(pc.fill_null(pc.not_equal(gold, ""), False))  # noqa: FBT003
+    if (pt.is_list(gold.type) or pt.is_large_list(gold.type)) and not empty:
+        rows = pc.list_parent_indices(gold).filter(gold.flatten().is_valid())
+        return np.bincount(rows.to_numpy(zero_copy_only=False), minlength=len(gold)) > 0
+    return there
 
 
 def _flags(mask: Any) -> Flags:
@@ -222,6 +234,7 @@ def _headline(task: str, metrics: tuple[str, ...]) -> tuple[str, ...]:
 def _nothing(wish: Wish, rows: RowCounts) -> str:
     return (
         f"no row of {wish.output!r} has both an answer and a gold value in {wish.gold!r}: "
-        f"{rows.read:,} rows read, {rows.rejected:,} rejected, {rows.unlabelled:,} without answer, "
-        f"{rows.without_gold:,} without gold; see that --gold and --key name the right columns"
+        f"{rows.read:,} rows read, {rows.rejected:,} rejected, {rows.unreadable:,} unreadable, "
+        f"{rows.unlabelled:,} without answer, {rows.without_gold:,} without gold; see that --gold "
+        "and --key name the right columns"
     )

@@ -4,7 +4,7 @@ A gold file is joined on a key that both have. Its keys are held in memory, some
 row, and its gold column besides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from labelmill.errors import ConfigError, InputError
-from labelmill.evaluation.run_rows import reach, require, shard_tables
+from labelmill.evaluation import json_columns
+from labelmill.evaluation.run_rows import RULE, no_column, reach, shard_tables
 from labelmill.ops import plugins
 from labelmill.source import list_shards
+from labelmill.splits import Shard
 
 
 class Gold(Protocol):
@@ -52,20 +54,20 @@ class GoldFile:
         """Read it. `wanted`: its gold column; None where there is only one beside the key.
 
         Raises ConfigError for columns that are not there, InputError for a damaged file and for a
-        key that stands there twice.
+        key that is missing or stands there twice.
         """
         self.column = key
         self._rows: dict[str, int] = {}
-        values: list[pa.Array] = []
+        values: dict[str, list[pa.Array]] = {}  # by file
         for shard in list_shards((path,)).shards:
-            seen = plugins.load("labelmill.formats", shard.format).inspect(shard).schema
-            gold = _gold_column(seen.names, key, wanted, path)
+            seen = _columns(shard)
+            gold = _gold_column(seen.names, key, wanted, shard.url)
             schema = pa.schema([seen.field(key), seen.field(gold)])
-            for table, misfits in shard_tables(shard, schema):
-                if misfits:
-                    raise InputError(f"{shard.url!r}: {misfits} rows are malformed; mend them")
-                self._remember(reach(table, key), path)
-                values.append(reach(table, gold))
+            for table, bad in shard_tables(shard, schema):
+                if bad:
+                    raise InputError(f"{shard.url!r}: {bad} rows are malformed; mend them")
+                self._remember(reach(table, key), shard.url)
+                values.setdefault(shard.url, []).append(reach(table, gold))
         self._values = _joined(values, path)
         self._used = np.zeros(len(self._values) + 1, np.bool_)
 
@@ -81,23 +83,30 @@ class GoldFile:
         """See Gold."""
         return int((~self._used[:-1]).sum())
 
-    def _remember(self, keys: pa.Array, path: str) -> None:
+    def _remember(self, keys: pa.Array, url: str) -> None:
         for place, key in enumerate(_keys(keys).to_pylist(), start=len(self._rows)):
-            if key is None:
-                raise InputError(f"{path!r}: a key is null; mend or remove the row")
+            if not key:
+                raise InputError(f"{url!r}: a key is missing; mend or remove the row")
             if self._rows.setdefault(key, place) != place:
-                raise InputError(f"{path!r}: key {key!r} stands there twice; leave one of them")
+                raise InputError(f"{url!r}: key {key!r} stands there twice; leave one of them")
 
 
-def _gold_column(names: Sequence[str], key: str, wanted: str | None, path: str) -> str:
-    try:
-        require([key, *([wanted] if wanted else [])], names)
-    except ConfigError as error:
-        raise ConfigError(f"{path!r}: {error}") from error
+def _columns(shard: Shard) -> pa.Schema:
+    if shard.format == "jsonl":
+        return json_columns.types([shard], RULE)
+    return plugins.load("labelmill.formats", shard.format).inspect(shard).schema
+
+
+def _gold_column(names: Sequence[str], key: str, wanted: str | None, url: str) -> str:
+    for name in (key, wanted or key):
+        if name not in names:
+            raise ConfigError(f"{url!r}: {no_column(name, names)}")
+    if wanted == key:
+        raise ConfigError(f"--gold-column: {key!r} is the key, expected the column of gold values")
     others = [name for name in names if name != key]
     if wanted is None and len(others) != 1:
         raise ConfigError(
-            f"{path!r}: there are {', '.join(map(repr, others)) or 'no columns'} beside the key; "
+            f"{url!r}: there are {', '.join(map(repr, others)) or 'no columns'} beside the key; "
             "say with --gold-column which one is gold"
         )
     return wanted or others[0]
@@ -110,8 +119,17 @@ def _keys(column: pa.Array) -> pa.Array:
     raise ConfigError(f"--key: is of type {column.type}, expected strings or whole numbers")
 
 
-def _joined(values: list[pa.Array], path: str) -> pa.Array:
+def _joined(values: Mapping[str, list[pa.Array]], path: str) -> pa.Array:
+    """All values in one type that holds them: whole numbers beside others, null beside anything."""
+    tables = [pa.table({"gold": each}) for several in values.values() for each in several]
+    if not tables:
+        raise InputError(f"{path!r}: there is no gold value in it")
     try:
-        return pa.chunked_array(values).combine_chunks()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
-        raise InputError(f"{path!r}: its files disagree on the gold column: {error}") from error
+        return pa.concat_tables(tables, promote_options="permissive")["gold"].combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        found = {each[0].type: url for url, each in values.items()}
+        listed = ", ".join(f"{kind} in {url!r}" for kind, url in found.items())
+        raise InputError(
+            f"{path!r}: its files disagree on the type of the gold column ({listed}); make them "
+            "alike"
+        ) from error

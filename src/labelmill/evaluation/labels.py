@@ -58,6 +58,8 @@ class GoldLabels:
 
     def ids(self, gold: pa.Array) -> npt.NDArray[np.int32]:
         """[gold] numbers of our own, for `resolved`; raises ConfigError for another type."""
+        if not len(gold):
+            return np.zeros(0, np.int32)  # lists of nothing have no type of element
         numbers = not (pt.is_string(gold.type) or pt.is_large_string(gold.type))
         if self._numbers is None:
             self._numbers = numbers
@@ -68,6 +70,8 @@ class GoldLabels:
     def resolved(self, known: Sequence[str]) -> tuple[str, ...]:
         """The names of our numbers; `known` are the model's labels. Raises ConfigError."""
         found = self._vocabulary.names
+        if not found:
+            return found
         # Numbers as text, as CSV has them, are numbers where they are no labels of the model.
         digits = all(map(_WHOLE.fullmatch, found)) and not set(found) & set(known)
         if not self._numbers and not digits:

@@ -7,6 +7,8 @@ from labelmill.evaluation.result import Measured, Slice
 from labelmill.evaluation.scored import Numbers, Scored, Told, Values, plain
 from labelmill.evaluation.slices import Slices
 
+_NONE = (None, None)  # the ends of no interval
+
 
 def measured(scored: Scored, resamples: int, seed: int) -> tuple[dict[str, Measured], Told]:
     """Every metric over all rows with its interval, and what is to be said of them."""
@@ -17,7 +19,7 @@ def measured(scored: Scored, resamples: int, seed: int) -> tuple[dict[str, Measu
     metrics = {
         name: Measured(value=_finite(value), low=low, high=high)
         for name, value in values.items()
-        for low, high in [ends.get(name, (None, None))]
+        for low, high in [ends.get(name, _NONE) if np.isfinite(value) else _NONE]
     }
     return metrics, Told(
         tables=tuple(table for table in told.tables if table.rows),

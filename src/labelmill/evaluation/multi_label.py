@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from labelmill.errors import ConfigError
-from labelmill.evaluation import rankings
+from labelmill.evaluation import libraries, rankings
 from labelmill.evaluation.labels import GoldLabels, Vocabulary, unknown
 from labelmill.evaluation.score_lists import ScoreLists
 from labelmill.evaluation.scored import Flags, Numbers, Table, Told, Values, ratio
@@ -34,6 +34,7 @@ class MultiLabelScorer:
 
     takes_null = False
     takes_empty = True
+    takes_blank = False
 
     def __init__(self, gold: GoldLabels, *, listed: bool) -> None:
         """`listed`: the column `scores` holds every label."""
@@ -84,12 +85,17 @@ class ScoredSets:
         notes: tuple[str, ...] = (),
     ) -> None:
         """`gold` and `label` [patterns, names], `patterns` [rows]."""
-        self._names, self._gold, self._label = names, gold, label
+        self._names, self._gold = names, gold
         self.patterns, self.kinds = patterns, len(gold)
         self._matrix, self._notes = None if lists is None else lists.matrix(), notes
         # What the matrix has columns for; a label that the model does not know is not ranked.
         self._listed = [names.index(name) for name in (lists.names if lists else ())]
         self._wrong = (gold != label).sum(axis=1)
+        # Few of many labels: counting them for each sample of the bootstrap reads these alone.
+        sparse = libraries.load("scipy.sparse").csr_array
+        self._members = tuple(
+            sparse(members.T, dtype=np.int64) for members in (gold & label, label, gold)
+        )
         self.sorts = len(self._listed)
 
     def counted(self, counts: Numbers) -> Values:
@@ -128,7 +134,8 @@ class ScoredSets:
     def _sums(self, counts: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         """[names] rows with the label as gold and answer, as answer, as gold."""
         weights = counts.astype(np.int64)
-        return weights @ (self._gold & self._label), weights @ self._label, weights @ self._gold
+        hits, given, gold = (members @ weights for members in self._members)
+        return hits, given, gold
 
     def _classes(self, counts: Numbers) -> Table:
         hits, given, gold = self._sums(counts)

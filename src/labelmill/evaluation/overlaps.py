@@ -108,7 +108,7 @@ def _sacrebleu(name: str, tokenize: str | None) -> Any:
         raise ConfigError(f"--tokenize: sacrebleu has no {tokenize!r}; it has {', '.join(known)}")
     try:
         return metrics.BLEU(tokenize=tokenize) if tokenize else metrics.BLEU()
-    except (ImportError, RuntimeError) as error:
+    except (ImportError, RuntimeError, OSError) as error:  # some fetch a model from the network
         raise ConfigError(f"--tokenize {tokenize}: {error}") from error
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from labelmill.errors import ConfigError
@@ -23,6 +24,7 @@ class RegressionScorer:
 
     takes_null = False
     takes_empty = False
+    takes_blank = False
 
     def __init__(self, column: str) -> None:
         """`column`: of the task's, a number."""
@@ -45,7 +47,7 @@ class ScoredNumbers:
     """Rows of gold number and number, see Scored."""
 
     def __init__(self, gold: npt.NDArray[np.float64], given: npt.NDArray[np.float64]) -> None:
-        """Both [rows]; a row where one is not finite is told and makes its metrics NaN."""
+        """Both [rows]; a row where one is not finite is told, and all but Spearman's become NaN."""
         self._gold, self._given = gold, given
         self._moments = _moments(gold, given)
         self.patterns = np.arange(len(gold), dtype=np.int32)
@@ -82,6 +84,7 @@ class ScoredNumbers:
 def _numbers(gold: pa.Array) -> npt.NDArray[np.float64]:
     """Numbers, or the text of numbers, as CSV has them."""
     try:
+        gold = pc.utf8_trim_whitespace(gold) if pt.is_string(gold.type) else gold
         found = gold.cast(pa.float64(), safe=pt.is_string(gold.type))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ConfigError(
@@ -96,10 +99,15 @@ def _moments(
 ) -> npt.NDArray[np.float64]:
     """[rows, 7] numbers whose means all metrics but Spearman's are made of.
 
-    Both are taken from the first of theirs, so that a large offset costs no digits.
+    Both are taken from the middle of theirs, so that a large offset costs no digits.
     """
-    one, other, error = gold - gold[0], given - given[0], np.abs(given - gold)
+    one, other, error = gold - _middle(gold), given - _middle(given), np.abs(given - gold)
     return np.stack([one, other, one**2, other**2, one * other, error, error**2], axis=1)
+
+
+def _middle(numbers: npt.NDArray[np.float64]) -> float:
+    finite = numbers[np.isfinite(numbers)]
+    return float(np.median(finite)) if len(finite) else 0.0
 
 
 def _variance(mean: float, square: float) -> float:

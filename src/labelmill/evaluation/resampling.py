@@ -22,7 +22,7 @@ Intervals = dict[str, tuple[float, float]]
 def intervals(scored: Scored, resamples: int, seed: int) -> tuple[Intervals, tuple[str, ...]]:
     """Metric -> lower and upper end, and what is to be said where fewer samples had to do.
 
-    A metric that is undefined in a sample (NaN) does without that sample.
+    A metric that is undefined in a sample (NaN, or not there) does without that sample.
     """
     if not resamples:
         return {}, ()
@@ -76,8 +76,8 @@ def _ranked(scored: Scored, resamples: int, seed: int) -> list[Values]:
 def _ends(found: Sequence[Values]) -> Intervals:
     tail = 100 * (1 - LEVEL) / 2
     ends: Intervals = {}
-    for name in found[0]:
-        values = np.array([each[name] for each in found])
+    for name in dict.fromkeys(name for each in found for name in each):
+        values = np.array([each.get(name, np.nan) for each in found])
         values = values[np.isfinite(values)]
         if len(values):
             low, high = np.percentile(values, [tail, 100 - tail])

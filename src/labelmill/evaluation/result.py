@@ -9,15 +9,15 @@ from labelmill.evaluation.scored import Told
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCounts:
-    """What became of the rows; `read` is the sum of the others but the last two."""
+    """What became of the rows; `read` is the sum of the others but the last."""
 
     read: int
     rejected: int
     unlabelled: int  # the model had nothing to answer
     without_gold: int
     evaluated: int
-    misfits: int  # rows whose value is unlike the others of its column: read as null
-    gold_unused: int  # gold values in a file that no row has
+    unreadable: int  # lines of JSON with a value that no column can hold
+    gold_unused: int  # gold values in a file that no row that was written has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,11 @@
 """Run rows: the columns that evaluation needs of every part that has a receipt, a batch at a time.
 
-Parts are read one after another, and of a Parquet part only the columns asked for. A part that is
-not what its receipt says is an error, never a gap.
+Parts are read one after another, and of a Parquet part only the columns asked for; where JSON Lines
+were carried as they are, they are read once more before, for the types of those columns. A part
+that is not what its receipt says is an error, never a gap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ import pyarrow.types as pt
 
 from labelmill.config.nearness import nearest
 from labelmill.errors import ConfigError, CorruptRun, InputError
+from labelmill.evaluation import json_columns
 from labelmill.formats import Format, ReadRequest
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.receipt import Entry
@@ -21,7 +23,11 @@ from labelmill.splits import CutRule, Shard
 from labelmill.storage import FileMissing, Store, join
 
 _ROWS = 1 << 16  # of a batch
-_RULE = CutRule(split_rows=_ROWS, split_bytes=64 << 20)
+RULE = CutRule(split_rows=_ROWS, split_bytes=64 << 20)
+_ADVICE = (
+    " (columns of the source are in the output where source.keep says so; a file of gold values "
+    "needs --key)"
+)
 
 
 class RunRows:
@@ -29,17 +35,29 @@ class RunRows:
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store, self._manifest = store, manifest
-        self._kept: pa.Schema | None = None  # of JSON Lines, whose lines hold more than we planned
-        self.misfits = 0  # rows with a value unlike the others of its column, read as null
+        self._carried = pa.schema([])  # what lines of JSON hold more than we planned
+        self.unreadable = 0  # rows with a value that no column can hold; they are left out
+
+    def look(self, entries: Iterable[Entry], columns: Sequence[str]) -> None:
+        """Learn of columns that only the lines of the parts tell of; before `batches`."""
+        roots = {name for column in columns for name in (column, column.partition(".")[0])}
+        carried = roots - {*self._manifest.schema.names}
+        if carried and self._manifest.settings.get("output.raw"):
+            shards = (self._shard(entry) for entry in entries if entry["rows_written"])
+            self._carried = json_columns.types(shards, RULE, carried)
 
     def batches(self, entry: Entry, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The columns of one part; raises ConfigError for one that is not there, CorruptRun."""
+        lost = [column for column in columns if self._root(column) not in self._there()]
+        if lost:
+            raise ConfigError(no_column(lost[0], self._there()) + _ADVICE)
         roots = tuple(dict.fromkeys(self._root(column) for column in columns))
         read = self._parquet if self._manifest.part_format == "parquet" else self._lines
         rows = 0
         try:
-            for table in read(entry, roots):
-                rows += len(table)
+            for table, unreadable in read(entry, roots):
+                rows += len(table) + unreadable
+                self.unreadable += unreadable
                 yield pa.table({column: reach(table, column) for column in columns})
         except FileMissing as error:
             raise CorruptRun(_lost(entry, "it is not there")) from error
@@ -50,47 +68,43 @@ class RunRows:
 
     def _root(self, column: str) -> str:
         """The column itself where there is one of that name, else the part before the dot."""
-        return column if column in self._manifest.schema.names else column.partition(".")[0]
+        return column if column in self._there() else column.partition(".")[0]
 
-    def _parquet(self, entry: Entry, roots: Sequence[str]) -> Iterator[pa.Table]:
-        require(roots, self._manifest.schema.names)
+    def _there(self) -> list[str]:
+        return [*self._manifest.schema.names, *self._carried.names]
+
+    def _parquet(self, entry: Entry, roots: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
         with self._store.open(entry["part"]) as file:
             parquet = pq.ParquetFile(file)
             for batch in parquet.iter_batches(_ROWS, columns=list(roots)):
-                yield pa.table(batch)
+                yield pa.table(batch), 0
 
-    def _lines(self, entry: Entry, roots: Sequence[str]) -> Iterator[pa.Table]:
+    def _lines(self, entry: Entry, roots: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
         if not entry["rows_written"]:
             return
-        shard = Shard(
-            path=entry["part"],
-            url=join(self._store.url, entry["part"]),
-            format="jsonl",
-            size=entry["part_size"],
-            version="",
-        )
-        if self._kept is None:
-            seen = plugins.load("labelmill.formats", "jsonl").inspect(shard).schema
-            known = {field.name: field.type for field in [*seen, *self._manifest.schema]}
-            require(roots, list(known))
-            self._kept = pa.schema([(root, json_type(known[root])) for root in roots])
-        for table, misfits in shard_tables(shard, self._kept):
-            self.misfits += misfits
-            yield table
+        planned = [pa.field(each.name, json_type(each.type)) for each in self._manifest.schema]
+        known = {field.name: field for field in [*self._carried, *planned]}
+        yield from shard_tables(self._shard(entry), pa.schema([known[root] for root in roots]))
+
+    def _shard(self, entry: Entry) -> Shard:
+        part = entry["part"]
+        url, size = join(self._store.url, part), entry["part_size"]
+        return Shard(path=part, url=url, format="jsonl", size=size, version="")
 
 
 def shard_tables(shard: Shard, columns: pa.Schema) -> Iterator[tuple[pa.Table, int]]:
-    """Columns of a file of any format, a batch at a time, and how many of its rows do not fit.
+    """Columns of the good rows of a file, a batch at a time, and how many rows were not good.
 
     Raises InputError where the file is damaged.
     """
     module: Format = plugins.load("labelmill.formats", shard.format)
-    request = ReadRequest(rule=_RULE, fields={}, kept=columns)
+    request = ReadRequest(rule=RULE, fields={}, kept=columns)
     for split in module.read(shard, request):
         if split.breaks:
             raise InputError(f"{shard.url!r} is damaged: {split.breaks[0].reason}")
-        misfits = len(split.rows) - int(pc.sum(split.rows.good).as_py() or 0)
-        yield pa.table(dict(split.rows.kept), schema=columns), misfits
+        good = split.rows.good
+        table = pa.table(dict(split.rows.kept), schema=columns).filter(good)
+        yield json_columns.spelled(table), len(split.rows) - len(table)
 
 
 def json_type(kind: pa.DataType) -> pa.DataType:
@@ -106,17 +120,13 @@ def json_type(kind: pa.DataType) -> pa.DataType:
     return kind if pt.is_boolean(kind) or pt.is_null(kind) else pa.string()
 
 
-def require(columns: Sequence[str], there: Sequence[str]) -> None:
-    """Raise ConfigError for a column that is not there, with the near miss."""
-    for column in columns:
-        if column not in there:
-            near = nearest(column, there)
-            listed = ", ".join(map(repr, there[:20]))
-            advice = f"did you mean {near[0]!r}?" if near else f"there are {listed}"
-            raise ConfigError(
-                f"no column {column!r}; {advice} (columns of the source are in the output where "
-                "source.keep says so)"
-            )
+def no_column(column: str, there: Sequence[str]) -> str:
+    """What is to be said of a column that is not there, with the near miss."""
+    near = nearest(column, there)
+    listed = ", ".join(map(repr, there[:20])) or "none"
+    return f"no column {column!r}; " + (
+        f"did you mean {near[0]!r}?" if near else f"there are {listed}"
+    )
 
 
 def reach(table: pa.Table, column: str) -> pa.Array:
@@ -136,6 +146,8 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # of no chunks, or too large for one
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    if pt.is_fixed_size_list(array.type):
+        return array.cast(pa.list_(array.type.value_type))
     return array.dictionary_decode() if pt.is_dictionary(array.type) else array
 
 

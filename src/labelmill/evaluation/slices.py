@@ -7,6 +7,7 @@ import pyarrow.types as pt
 
 from labelmill.errors import ConfigError
 from labelmill.evaluation.labels import Vocabulary
+from labelmill.ops.arrow_types import is_binary
 
 MOST = 1000
 _NULL = -1
@@ -22,8 +23,10 @@ class Slices:
 
     def add(self, values: pa.Array) -> None:
         """Values of rows; raises ConfigError where they are nested, or too many different ones."""
-        if pt.is_nested(values.type):
-            raise ConfigError(f"--by {self.column}: is of type {values.type}, expected one value")
+        if pt.is_nested(values.type) or is_binary(values.type):
+            raise ConfigError(
+                f"--by {self.column}: is of type {values.type}, expected a text or one number"
+            )
         filled = values.cast(pa.large_string())
         ids = np.full(len(filled), _NULL, np.int32)
         there = filled.is_valid().to_numpy(zero_copy_only=False)

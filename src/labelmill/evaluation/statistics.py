@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from labelmill.errors import ConfigError
@@ -45,6 +46,7 @@ class TextScorer:
         """`may_be_empty`: a null text, or an empty list of gold texts, is an answer: none."""
         self.columns: Sequence[str] = (column,)
         self.takes_null = self.takes_empty = may_be_empty
+        self.takes_blank = True
         self._measures = measures
         self._chunks: list[list[Sums]] = [[] for _ in measures]
 
@@ -114,13 +116,21 @@ class ScoredStatistics:
         )
 
 
-def alternatives(gold: pa.Array) -> list[list[str]]:
-    """The gold texts of each row; raises ConfigError for another type.
-
-    A struct with a list `text`, as SQuAD has it, is that list.
-    """
+def texts_of(gold: pa.Array) -> pa.Array:
+    """Gold values; of a struct with `text`, as SQuAD has it, that."""
     if pt.is_struct(gold.type) and gold.type.get_field_index("text") >= 0:
-        gold = gold.field("text")
+        return pc.struct_field(gold, "text")  # null where the struct is
+    return gold
+
+
+def alternatives(gold: pa.Array) -> list[list[str]]:
+    """The gold texts of each row; raises ConfigError for another type."""
+    return [[text for text in several if text is not None] for several in listed(gold)]
+
+
+def listed(gold: pa.Array) -> list[list[str | None]]:
+    """The gold texts of each row, nulls where they stand; raises ConfigError for another type."""
+    gold = texts_of(gold)
     if pt.is_string(gold.type) or pt.is_large_string(gold.type):
         return [[text] for text in gold.to_pylist()]
     if (pt.is_list(gold.type) or pt.is_large_list(gold.type)) and (
@@ -128,9 +138,7 @@ def alternatives(gold: pa.Array) -> list[list[str]]:
         or pt.is_large_string(gold.type.value_type)
         or pt.is_null(gold.type.value_type)
     ):
-        return [
-            [text for text in several or () if text is not None] for several in gold.to_pylist()
-        ]
+        return [several or [] for several in gold.to_pylist()]
     raise ConfigError(
         f"--gold: is of type {gold.type}, expected a text, or a list of texts of which any will "
         "do, in each row"

@@ -36,6 +36,7 @@ class TaggingScorer:
 
     takes_null = False
     takes_empty = True
+    takes_blank = False
 
     def __init__(self, words: str | None) -> None:
         """`words`: the column of the output with each row's words, where the job labels words."""
@@ -67,7 +68,8 @@ class TaggingScorer:
                 "source.columns.words and source.keep, or give gold as list<struct<label, start, "
                 "end>>"
             )
-        rows = zip(given, labelled["words"].to_pylist(), gold.to_pylist(), strict=True)
+        listed = [words or [] for words in labelled["words"].to_pylist()]
+        rows = zip(given, listed, gold.to_pylist(), strict=True)
         return [(_touched(entities, words), _tagged(tags, words)) for entities, words, tags in rows]
 
 
@@ -140,6 +142,8 @@ def _form(kind: pa.DataType) -> str:
         inner = kind.value_type
         if pt.is_string(inner) or pt.is_large_string(inner):
             return "tags"
+        if pt.is_null(inner):  # no row of these has an entity
+            return "spans"
         names = {inner.field(n).name for n in range(inner.num_fields)}
         if pt.is_struct(inner) and {"label", "start", "end"} <= names:
             return "spans"
@@ -149,19 +153,27 @@ def _form(kind: pa.DataType) -> str:
     )
 
 
-def _spans(entities: Sequence[dict[str, Any]]) -> set[Entity]:
-    found = {(each["label"], each["start"], each["end"]) for each in entities}
+def _spans(entities: Sequence[dict[str, Any] | None]) -> set[Entity]:
+    found: set[tuple[Any, Any, Any]] = {
+        (None,) * 3 if each is None else (each["label"], each["start"], each["end"])
+        for each in entities
+    }
     if any(None in each for each in found):
         raise InputError("--gold: an entity has no label, start or end; mend the gold column")
     return {each for each in found if each[0] != "O"}
 
 
-def _tagged(tags: Sequence[str], words: Sequence[str]) -> set[Entity]:
+def _tagged(tags: Sequence[str | None], words: Sequence[str]) -> set[Entity]:
     """Entities of a row's tags, by places of words."""
     if len(tags) != len(words):
         raise InputError(
             f"--gold: a row has {len(tags)} tags for {len(words)} words ({words[:5]!r}, ...); "
             "expected one for each; mend the gold column"
+        )
+    if None in tags:
+        raise InputError(
+            f"--gold: a tag is null (of {words[:5]!r}, ...); expected 'O' where there is no "
+            "entity; mend the gold column"
         )
     entities = libraries.load("seqeval.metrics.sequence_labeling").get_entities(list(tags))
     return {(label, first, last + 1) for label, first, last in entities}

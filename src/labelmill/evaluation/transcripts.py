@@ -22,9 +22,9 @@ class ErrorRates:
         self._jiwer = libraries.load("jiwer")
 
     def statistics(self, text: str, golds: Sequence[str]) -> Sequence[float]:
-        """See Measure; of several gold texts the one with the lowest word error rate."""
-        found = [self._row(text, gold) for gold in golds]
-        return min(found, key=lambda row: (row[0] / max(row[1], 1), row[2] / max(row[3], 1)))
+        """See Measure; of several gold texts the one with the lowest word error rate, each way."""
+        plain = [normalized(gold) for gold in golds]
+        return [*self._best(text, golds), *self._best(normalized(text), plain)]
 
     def metrics(self, sums: Sums, rows: int) -> Values:
         """See Measure; NaN where no gold text has a word."""
@@ -42,13 +42,16 @@ class ErrorRates:
             signatures=dict.fromkeys(METRICS, f"jiwer|version:{version}"),
         )
 
+    def _best(self, text: str, golds: Sequence[str]) -> list[float]:
+        found = [self._row(text, gold) for gold in golds]
+        return min(found, key=lambda row: (row[0] / max(row[1], 1), row[2] / max(row[3], 1)))
+
     def _row(self, text: str, gold: str) -> list[float]:
         row: list[float] = []
-        for one, other in ((text, gold), (normalized(text), normalized(gold))):
-            for process in (self._jiwer.process_words, self._jiwer.process_characters):
-                done = process(other, one)
-                errors = done.substitutions + done.deletions + done.insertions
-                row += [errors, done.hits + done.substitutions + done.deletions]
+        for process in (self._jiwer.process_words, self._jiwer.process_characters):
+            done = process(gold, text)
+            errors = done.substitutions + done.deletions + done.insertions
+            row += [errors, done.hits + done.substitutions + done.deletions]
         return row
 
 

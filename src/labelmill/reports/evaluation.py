@@ -2,7 +2,7 @@
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from labelmill.evaluation.result import Evaluation, Measured, Slice
@@ -27,13 +27,10 @@ def metrics(found: Evaluation) -> RenderableType:
 def remarks(found: Evaluation) -> list[str]:
     """What is to be said beside the numbers, a line each."""
     lines = [] if found.complete else [_unfinished(found)]
-    if found.rows.misfits:
-        lines.append(
-            f"{found.rows.misfits:,} rows have a value unlike the others of its column, which was "
-            "read as none"
-        )
+    if found.rows.unreadable:
+        lines.append(f"{found.rows.unreadable:,} rows have a value that no column can hold")
     if found.rows.gold_unused:
-        lines.append(f"{found.rows.gold_unused:,} gold values are of no row of this run")
+        lines.append(f"{found.rows.gold_unused:,} gold values are of no row that was written")
     lines += [f"{name} was left out: {why}" for name, why in found.told.left_out.items()]
     lines += found.told.notes
     return [*lines, *(f"{name}: {said}" for name, said in found.told.signatures.items())]
@@ -52,6 +49,7 @@ def account(found: Evaluation) -> list[tuple[str, str]]:
         ("rows without gold", f"{rows.without_gold:,}"),
         ("rows without answer", f"{rows.unlabelled:,}"),
         ("rows rejected", f"{rows.rejected:,}"),
+        *([("rows unreadable", f"{rows.unreadable:,}")] if rows.unreadable else []),
     ]
 
 
@@ -109,7 +107,7 @@ def _metrics(found: Evaluation) -> Table:
 
 
 def _slices(found: Evaluation, column: str, slices: tuple[Slice, ...]) -> Table:
-    table = Table(column, "rows", *found.headline, box=SIMPLE)
+    table = Table(Column(Text(column)), "rows", *found.headline, box=SIMPLE)
     for each in slices[:_ROWS]:
         value = Text("(null)" if each.value is None else each.value)
         shown = (number(each.metrics.get(name)) for name in found.headline)
