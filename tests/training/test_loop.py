@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers.trainer_pt_utils import LabelSmoother
 
-from labelmill.errors import ConfigError
+from labelmill.errors import ConfigError, EngineError
 from labelmill.training.checkpointing import PREDICTIONS
 from labelmill.training.loop import train
 from labelmill.training.losses import Loss
@@ -100,6 +100,49 @@ def test_early_stopping_ends_it_and_it_stays_ended(job, tmp_path):
     kept = len(desk.scores)
     assert train(recipe, desk)
     assert len(desk.scores) == kept
+
+
+def test_patience_goes_on_counting_where_it_was_stopped(job, tmp_path):
+    """At such a rate nothing gets better, so that every evaluation counts."""
+    idle = {"num_train_epochs": 12, "early_stopping_patience": 3, "learning_rate": 1e-9}
+    recipe = ready(job(training=idle)).recipe
+    whole, broken = Desk(tmp_path / "whole"), tmp_path / "broken"
+    assert train(recipe, whole)
+    ended = state_of(whole)["global_step"]
+    assert not train(recipe, Desk(broken, stop_at=ended - 3))
+    assert train(recipe, Desk(broken))
+    assert state_of(Desk(broken))["global_step"] == ended
+
+
+def test_stopped_at_the_end_of_an_epoch_it_is_measured_and_the_same_training(job, tmp_path):
+    recipe = ready(job(training={"num_train_epochs": 3})).recipe
+    whole = Desk(tmp_path / "whole")
+    assert train(recipe, whole)
+    steps = state_of(whole)["max_steps"]
+    broken = Desk(tmp_path / "broken", stop_at=steps * 2 // 3)
+    assert not train(recipe, broken)
+    assert state_of(broken)["global_step"] == steps * 2 // 3
+    assert broken.scores == whole.scores[:2]
+    again = Desk(tmp_path / "broken")
+    assert train(recipe, again)
+    assert again.scores == whole.scores[2:]
+    assert measured(again) == measured(whole)
+    for name, value in weights_of(whole.resume()).items():
+        torch.testing.assert_close(weights_of(again.resume())[name], value, rtol=0, atol=0)
+
+
+def measured(desk):
+    """Steps at which there was an evaluation."""
+    return [entry["step"] for entry in state_of(desk)["log_history"] if "eval_loss" in entry]
+
+
+@pytest.mark.parametrize("often", [1, 1000], ids=["seen at a step", "seen at the evaluation"])
+def test_training_out_of_all_bounds_is_an_error_and_keeps_nothing(job, tmp_path, often):
+    recipe = ready(job(training={"learning_rate": 1e30, "logging_steps": often})).recipe
+    desk = Desk(tmp_path)
+    with pytest.raises(EngineError, match=r"no finite number any more at step \d+.*learning_rate"):
+        train(recipe, desk)
+    assert desk.resume() is None
 
 
 def test_accumulated_batches_are_one_step(job, tmp_path):

@@ -12,7 +12,12 @@ from labelmill.config.training import TrainingSection
 from labelmill.errors import ConfigError
 from labelmill.learning import IGNORED, Examples
 from labelmill.training import examples
-from labelmill.training.arguments import arguments, metric, refuse_unsharded
+from labelmill.training.arguments import (
+    arguments,
+    metric,
+    refuse_unknown_metric,
+    refuse_without_gpus,
+)
 from labelmill.training.collate import Collator
 from labelmill.training.examples import StoredExamples
 from labelmill.training.losses import Loss
@@ -139,6 +144,16 @@ def test_whatever_training_arguments_take_can_be_set():
         ({"lr_scheduler_type": "cosinus"}, "training"),
         ({"save_strategy": "steps"}, "make them equal"),
         ({"train_sampling_strategy": "batch_rebalance"}, "expected one of group_by_length"),
+        ({"prediction_loss_only": True}, "prediction_loss_only: cannot be set"),
+        ({"eval_do_concat_batches": False}, "eval_do_concat_batches: cannot be set"),
+        ({"log_level": "chatty"}, "log_level: cannot be set; .*--verbose"),
+        ({"label_smoothing_factor": 1.5}, "1.5 found, expected 0 to below 1"),
+        ({"max_steps": 0}, "0 found, expected at least 1"),
+        ({"adam_beta1": 3.0}, "training: Invalid beta"),
+        (
+            {"early_stopping_patience": 2, "eval_strategy": "no", "save_strategy": "no"},
+            "set training.eval_strategy to 'epoch' or 'steps'",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_starts(settings, said):
@@ -153,9 +168,17 @@ def test_a_metric_that_there_is_not_is_refused():
         metric(section(metric_for_best_model="bleu"), "classes")
 
 
+def test_a_metric_that_no_objective_has_is_refused_before_the_data_are_read():
+    refuse_unknown_metric(section(metric_for_best_model="eval_exact"), ())
+    refuse_unknown_metric(section(metric_for_best_model="bleu"), ("bleu", "chrf"))
+    with pytest.raises(ConfigError, match=r"'f1macro' found.*'f1_macro'"):
+        refuse_unknown_metric(section(metric_for_best_model="f1macro"), ())
+
+
 @pytest.mark.parametrize(
     ("more", "workers", "device", "said"),
     [
+        ({"fp16": True}, 1, "cpu", "training.fp16: the workers train on CPUs"),
         ({"fsdp": True}, 2, "cpu", "training.fsdp: found 2 workers on cpu, expected two or more"),
         ({"fsdp": True}, 1, "cuda", "training.fsdp: found 1 workers on cuda"),
         (
@@ -164,19 +187,19 @@ def test_a_metric_that_there_is_not_is_refused():
         ),
     ],
 )  # fmt: skip
-def test_fsdp_that_would_shard_nothing_or_keep_no_model_is_refused(more, workers, device, said):
+def test_what_workers_cannot_do_or_would_pass_over_is_refused(more, workers, device, said):
     with pytest.raises(ConfigError) as caught:
-        refuse_unsharded(section(**more), workers=workers, device=device)
+        refuse_without_gpus(section(**more), workers=workers, device=device)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("more", [{}, {"fsdp": False}], ids=["none", "off"])
 def test_without_fsdp_any_workers_will_do(more):
-    refuse_unsharded(section(**more), workers=1, device="cpu")
+    refuse_without_gpus(section(**more), workers=1, device="cpu")
 
 
 def test_fsdp_on_two_gpus_is_taken():
     config = {"transformer_layer_cls_to_wrap": ["BertLayer"], "state_dict_type": "FULL_STATE_DICT"}
     wish = section(fsdp=True, fsdp_config=config)
-    refuse_unsharded(wish, workers=2, device="cuda")
+    refuse_without_gpus(wish, workers=2, device="cuda")
     assert arguments(wish, measured=True, device="cuda")["fsdp_config"] == config

@@ -1,13 +1,15 @@
 """What a training keeps beside its result, and what is left of it once the result is there."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from labelmill import checkpoints
-from labelmill.errors import LabelmillError
+from labelmill.errors import ConfigError, FingerprintChanged, LabelmillError, LedgerError
 from labelmill.training import finetune
 from labelmill.training.loop import train
+from labelmill.training.manifest import TrainManifest
 from labelmill.training.preparing import Learning
 from labelmill.training.ray_group import Group, Kept
 from tests.support.models import save_tiny
@@ -63,6 +65,71 @@ def test_checkpoints_stay_where_the_job_says_how_many(tmp_path):
     finetune.fine_tune(plan, say=print, show=print, wished=lambda: False, papers=lambda _: {})
     assert names(plan.state.checkpoints) == {"checkpoint_1"}
     assert names(plan.state.path / "examples") == {"rejects.jsonl"}
+
+
+def test_result_that_was_taken_away_is_trained_once_more(tmp_path):
+    plan = finished(tmp_path)
+    plan.state.tidy(checkpoints=False)
+    shutil.rmtree(plan.place)
+    again = plan_of(plan.job)
+    assert again.finished is None
+    ready = finetune.prepare(again, print)
+    assert again.state.has_examples
+    assert train(ready.recipe, Desk(tmp_path / "again"))
+
+
+def a_job(tmp_path: Path, **training):
+    start = str(tmp_path / "start")
+    if not Path(start).exists():
+        save_tiny(Path(start), "bert", "AutoModelForMaskedLM")
+        write_rows(tmp_path / "rows.parquet", reviews(20))
+    data = {"train": str(tmp_path / "rows.parquet")}
+    return job_of(tmp_path, "text-classification", start, data, training=training)
+
+
+def test_job_that_its_data_refuse_binds_nobody(tmp_path):
+    """`exact` is a metric, but none of one label a row; which it is, only the rows tell."""
+    plan = plan_of(a_job(tmp_path, metric_for_best_model="exact"))
+    with pytest.raises(ConfigError, match="'exact' found"):
+        finetune.prepare(plan, print)
+    mended = plan_of(a_job(tmp_path, metric_for_best_model="f1_macro"))
+    assert finetune.prepare(mended, print).recipe.metric == "f1_macro"
+
+
+def test_job_may_change_until_there_is_a_checkpoint(tmp_path):
+    plan = plan_of(a_job(tmp_path, learning_rate=1e-3))
+    finetune.prepare(plan, print)
+    changed = plan_of(a_job(tmp_path, learning_rate=1e-4))
+    made = finetune.prepare(changed, print).manifest
+    assert made.settings["training.learning_rate"] == 1e-4
+    assert TrainManifest.load(changed.state.store) == made
+    (changed.state.checkpoints / "checkpoint_1").mkdir(parents=True)
+    with pytest.raises(FingerprintChanged, match="learning_rate"):
+        plan_of(a_job(tmp_path, learning_rate=1e-3))
+
+
+def test_two_commands_at_once_are_one_too_many(tmp_path):
+    plan = plan_of(a_job(tmp_path))
+    with plan.state.held(), pytest.raises(LedgerError, match="in use by another"):
+        finetune.fine_tune(plan, say=print, show=print, wished=lambda: False, papers=lambda _: {})
+    with plan.state.held():  # whoever comes later has it
+        pass
+
+
+def test_command_that_looked_before_another_ended_trains_nothing(tmp_path):
+    early = plan_of(a_job(tmp_path))
+    early.place.mkdir()
+    (early.place / "training_results.json").write_text("{}")
+    with pytest.raises(LedgerError, match="by another command meanwhile"):
+        finetune.fine_tune(early, say=print, show=print, wished=lambda: False, papers=lambda _: {})
+
+
+def test_output_below_a_file_is_refused(tmp_path):
+    job = a_job(tmp_path)
+    place = str(tmp_path / "rows.parquet" / "below" / "model")
+    job = job.model_copy(update={"output": job.output.model_copy(update={"path": place})})
+    with pytest.raises(ConfigError, match=r"output\.path: .*rows\.parquet', which is a file"):
+        plan_of(job)
 
 
 def learning_of(plan):

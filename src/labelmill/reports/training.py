@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from labelmill.reports.evaluation import number
 from labelmill.training.seat import Standing
 
 _PLAIN_EVERY = 10.0  # seconds
@@ -78,7 +79,7 @@ def finished(told: Mapping[str, Any]) -> RenderableType:
     if data["rejected"]:
         table.add_row("left out", f"{data['rejected']:,} rows that cannot be learned from")
     if told["metrics"]:
-        measured = ", ".join(f"{name} {value:.4f}" for name, value in told["metrics"].items())
+        measured = ", ".join(f"{name} {number(value)}" for name, value in told["metrics"].items())
         table.add_row("kept back", f"{data['validation']:,} examples: {measured}")
         table.add_row("best at", f"step {told['best_step']:,} of {told['steps']:,}")
     return Group(table)

@@ -7,17 +7,19 @@ refused with the reason.
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from labelmill.config.nearness import nearest
 from labelmill.config.training import TrainingSection
 from labelmill.config.training_arguments import DEFAULTS, HUB, RESERVED
 from labelmill.errors import ConfigError
 from labelmill.learning import Objective
+from labelmill.ops.plugins import suggestion
 from labelmill.training.measuring import LOSS, METRICS, PERPLEXITY, main_metric
 
 _RATE, _LORA_RATE = 5e-5, 2e-4
@@ -37,6 +39,7 @@ def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[
     if not measured:
         chosen |= {"eval_strategy": "no"}
     _refuse_unequal(section, chosen, measured=measured)
+    _refuse_idle(section, chosen, measured=measured)
     if chosen["train_sampling_strategy"] not in _SAMPLING:
         raise ConfigError(
             f"training.train_sampling_strategy: {chosen['train_sampling_strategy']!r} found, "
@@ -76,11 +79,26 @@ def metric(section: TrainingSection, objective: Objective, answers: Sequence[str
     return name
 
 
-def refuse_unsharded(section: TrainingSection, *, workers: int, device: str) -> None:
-    """Raise ConfigError for FSDP where it would shard nothing, or leave no whole model to keep.
+def refuse_unknown_metric(section: TrainingSection, answers: Sequence[str]) -> None:
+    """Raise ConfigError for a metric that no objective has; which one it is, rows may say later."""
+    wanted = (section.metric_for_best_model or LOSS).removeprefix("eval_")
+    known = sorted({*chain.from_iterable(METRICS.values()), *answers, PERPLEXITY, LOSS})
+    if wanted not in known:
+        raise ConfigError(
+            f"training.metric_for_best_model: {wanted!r} found, which is no metric of a "
+            f"training{suggestion(wanted, known)}"
+        )
 
-    accelerate passes over it on CPUs without a word.
+
+def refuse_without_gpus(section: TrainingSection, *, workers: int, device: str) -> None:
+    """Raise ConfigError for fp16 on CPUs, and for FSDP that shards nothing or keeps no whole model.
+
+    On CPUs accelerate passes over both without a word.
     """
+    if section.others.get("fp16") and device == "cpu":
+        raise ConfigError(
+            "training.fp16: the workers train on CPUs, which have bf16 and float32; remove it"
+        )
     if not section.others.get("fsdp"):
         return
     if device == "cpu" or workers < 2:
@@ -152,10 +170,31 @@ def _refuse_unequal(section: TrainingSection, chosen: Mapping[str, Any], *, meas
             )
 
 
+def _refuse_idle(section: TrainingSection, chosen: Mapping[str, Any], *, measured: bool) -> None:
+    """Settings that transformers takes and then does nothing with, or fails long after."""
+    if section.early_stopping_patience is not None and chosen["eval_strategy"] == "no":
+        why = (
+            "nothing is measured; set training.eval_strategy to 'epoch' or 'steps'"
+            if measured
+            else "no rows are kept back to measure by; set data.validation or "
+            "data.validation_fraction"
+        )
+        raise ConfigError(f"training.early_stopping_patience: {why}, or remove it")
+    if chosen.get("max_steps") == 0:
+        raise ConfigError("training.max_steps: 0 found, expected at least 1; remove it for none")
+    smoothing = chosen.get("label_smoothing_factor") or 0
+    if not 0 <= smoothing < 1:
+        raise ConfigError(
+            f"training.label_smoothing_factor: {smoothing!r} found, expected 0 to below 1"
+        )
+
+
 def _try(chosen: Mapping[str, Any]) -> None:
-    """What TrainingArguments itself says; on this machine, which may have no GPU."""
+    """What TrainingArguments and its optimizer say; on this machine, which may have no GPU."""
     devices = {"use_cpu": True, "bf16": False, "fp16": False, "tf32": None, "fsdp": None}
     try:
-        TrainingArguments(**{**chosen, **devices, "output_dir": ".", "report_to": []})
-    except (TypeError, ValueError, ImportError) as error:
+        made = TrainingArguments(**{**chosen, **devices, "output_dir": ".", "report_to": []})
+        optimizer, settings = Trainer.get_optimizer_cls_and_kwargs(made)
+        optimizer([torch.nn.Parameter(torch.zeros(1))], **settings)
+    except (TypeError, ValueError, ImportError, RuntimeError) as error:
         raise ConfigError(f"training: {str(error).strip().splitlines()[0]}") from error

@@ -69,10 +69,19 @@ class Keep(TrainerCallback):
 
 def is_finished(checkpoint: Path, steps: int, patience: int | None) -> bool:
     """Whether the training was over at this checkpoint: all steps done, or patience at an end."""
-    state = json.loads((checkpoint / STATE).read_text("utf-8"))
-    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
-    waited = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
-    return bool(state["global_step"] >= steps or (patience is not None and waited >= patience))
+    done = _state(checkpoint)["global_step"] >= steps
+    return bool(done or (patience is not None and waited(checkpoint) >= patience))
+
+
+def waited(checkpoint: Path) -> int:
+    """Evaluations in a row, up to this checkpoint, that were no better than the best before."""
+    stopping = _state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    return int(stopping.get("attributes", {}).get("early_stopping_patience_counter", 0))
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((checkpoint / STATE).read_text("utf-8"))
+    return told
 
 
 def _write_predictions(path: Path, seen: EvalPrediction) -> None:

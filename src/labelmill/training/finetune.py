@@ -4,6 +4,7 @@ Beside the result lies its state (see `state`). A result that is there is whole,
 trained again.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +18,18 @@ from labelmill.batch import ModelFacts
 from labelmill.checkpoints import Checkpoint
 from labelmill.checkpoints.sentence_files import sentence_files
 from labelmill.config.train_job import TrainJob
-from labelmill.errors import ConfigError
+from labelmill.errors import ConfigError, LedgerError
 from labelmill.learning import Head
 from labelmill.ops import plugins
 from labelmill.storage import absolute, is_local, is_object_store
 from labelmill.tasks import Trainable, is_trainable, model_class, sentence
 from labelmill.training import corpus, labelling, manifest, ray_group, weights
-from labelmill.training.arguments import arguments, metric, refuse_unsharded
+from labelmill.training.arguments import (
+    arguments,
+    metric,
+    refuse_unknown_metric,
+    refuse_without_gpus,
+)
 from labelmill.training.dataset import sources
 from labelmill.training.exporting import export, results_of
 from labelmill.training.manifest import Data, TrainManifest
@@ -50,7 +56,7 @@ class Plan:
     settings: Mapping[str, JsonValue]  # that can change the result
     result: str  # absolute path or URL
     finished: Finished | None  # the result that is there
-    begun: bool  # whether an earlier attempt has read the data
+    begun: bool  # whether there is an earlier attempt to go on with
 
     @property
     def place(self) -> Path:
@@ -88,11 +94,12 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
     facts = checkpoints.facts(checkpoint, task.processor)
     preparation = _preparation(job, task)
     measured = job.data.has_validation or job.data.validation_fraction > 0
+    refuse_unknown_metric(job.training, labelling.metrics(task, job.training))
     arguments(job.training, measured=measured, device="cpu")
     if labelling.is_wanted(task, job.training):
         labelling.scorer_of(task, facts, job.options)
     workers = group()
-    refuse_unsharded(job.training, workers=workers.workers, device=workers.device)
+    refuse_without_gpus(job.training, workers=workers.workers, device=workers.device)
     digests = preparation.digests | {"model.digest": checkpoint.digest}
     settings = manifest.settings(job, digests=digests, workers=workers.workers)
     state = State.beside(result)
@@ -100,12 +107,12 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
     finished = results_of(result, begun=standing is not None)
     if finished is not None:
         manifest.refuse_other(finished["settings"], settings, result)
-    elif standing is not None:
+    elif standing is not None and state.has_checkpoints:
         manifest.refuse_other(standing.settings, settings, state.url)
     return Plan(
         job=job, task=task, checkpoint=checkpoint, facts=facts, preparation=preparation,
         group=workers, settings=settings, result=result, finished=finished,
-        begun=standing is not None,
+        begun=standing is not None and standing.settings == settings,
     )  # fmt: skip
 
 
@@ -120,39 +127,45 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
         say(f"{plan.result!r} is trained already; nothing to do")
         _tidy(plan)
         return plan.finished
-    ready = prepare(plan, say)
-    say(_beginning(plan, ready))
-    with tempfile.TemporaryDirectory(prefix="labelmill-") as room:
+    with plan.state.held(), tempfile.TemporaryDirectory(prefix="labelmill-") as room:
+        _refuse_late(plan)
+        ready = prepare(plan, say)
+        say(_beginning(plan, ready))
         kept = ray_group.run(
             ready.recipe, plan.group, plan.state.url, room=Path(room), show=show, wished=wished
         )
         told = _exported(plan, ready, kept, papers)
-    _tidy(plan)
+        _tidy(plan)
     return told
 
 
 def prepare(plan: Plan, say: Say) -> Ready:
-    """Read the data, where no earlier attempt has, and say what workers must know."""
+    """Read the data, where no earlier attempt has, and say what workers must know.
+
+    Nothing is bound to the job before it is known that all of it can be done.
+    """
     processor = checkpoints.processor(plan.checkpoint, plan.task.processor)
     learning = Learning(
         task=plan.task, options=plan.job.options, facts=plan.facts, processor=processor
     )
+    if not plan.begun:
+        plan.state.discard()
     made = _prepared(plan, learning, say)
     recipe = _recipe(plan, learning, made.data)
+    made.save(plan.state.store)
     return Ready(recipe=recipe, manifest=made, processor=processor)
 
 
 def _prepared(plan: Plan, learning: Learning, say: Say) -> TrainManifest:
     standing = TrainManifest.load(plan.state.store)
-    if standing is not None:
+    # The rows of a training that came to its end are gone, and then its result went, too.
+    if standing is not None and plan.state.has_examples:
         return standing
     say("reading the data")
     head = plan.preparation.head(learning)
     with plan.state.writing(labelled=_labelled(plan)) as places:
         data = plan.preparation.write(learning, head, places, say)
-    made = TrainManifest(settings=plan.settings, data=data)
-    made.save(plan.state.store)
-    return made
+    return TrainManifest(settings=plan.settings, data=data)
 
 
 def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
@@ -184,7 +197,7 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
         weights=weights.of(job.data.class_weights, objective, data),
         metric=metric(job.training, objective, answers),
         best=job.training.load_best_model_at_end and measured,
-        patience=_patience(job, measured=measured),
+        patience=job.training.early_stopping_patience,
         examples=plan.state.examples,
         validation=plan.state.validation if measured else None,
         board=plan.state.board,
@@ -207,6 +220,14 @@ def _exported(plan: Plan, ready: Ready, kept: Kept, papers: Papers) -> Finished:
     return told
 
 
+def _refuse_late(plan: Plan) -> None:
+    """Raise LedgerError where another command came to its end since this one looked."""
+    if results_of(plan.result, begun=True) is not None:
+        raise LedgerError(
+            f"{plan.result!r} was trained by another command meanwhile; run again to see it"
+        )
+
+
 def _tidy(plan: Plan) -> None:
     """Who asks for a number of checkpoints gets to keep them."""
     plan.state.tidy(checkpoints="save_total_limit" in plan.job.training.others)
@@ -222,12 +243,26 @@ def _sentence_files(plan: Plan) -> dict[str, bytes]:
 
 def _result(job: TrainJob) -> str:
     url = absolute(job.output.path)
+    if is_local(url):
+        _refuse_no_room(Path(url))
     if not is_local(url) and not is_object_store(url):
         raise ConfigError(
             f"output.path: {job.output.path!r} found, expected a directory on a disk that all "
             "workers share, or one behind s3://, gs:// or abfs://"
         )
     return url
+
+
+def _refuse_no_room(place: Path) -> None:
+    """Raise ConfigError where the directory cannot be made."""
+    there = next(parent for parent in place.parents if parent.exists())
+    if not there.is_dir():
+        raise ConfigError(f"output.path: {str(place)!r} is below {str(there)!r}, which is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"output.path: {str(place)!r} cannot be made, as {str(there)!r} cannot be written; "
+            "name a directory where you may write"
+        )
 
 
 def _task(job: TrainJob) -> Trainable:
@@ -245,16 +280,6 @@ def _preparation(job: TrainJob, task: Trainable) -> Preparation:
 
 def _labelled(plan: Plan) -> bool:
     return labelling.is_wanted(plan.task, plan.job.training)
-
-
-def _patience(job: TrainJob, *, measured: bool) -> int | None:
-    patience = job.training.early_stopping_patience
-    if patience is not None and not measured:
-        raise ConfigError(
-            "training.early_stopping_patience: no rows are kept back to measure by; set "
-            "data.validation or data.validation_fraction, or remove it"
-        )
-    return patience
 
 
 def _beginning(plan: Plan, ready: Ready) -> str:

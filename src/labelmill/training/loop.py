@@ -24,7 +24,7 @@ from labelmill.errors import EngineError
 from labelmill.learning import Objective
 from labelmill.readouts import Embedding
 from labelmill.training import attention
-from labelmill.training.checkpointing import Keep, is_finished
+from labelmill.training.checkpointing import Keep, is_finished, waited
 from labelmill.training.collate import Collator
 from labelmill.training.contrast import Contrast
 from labelmill.training.examples import StoredExamples
@@ -47,9 +47,8 @@ def train(recipe: TrainRecipe, seat: Seat) -> bool:
     Raises EngineError where the device has no room, ModelError where the checkpoint does not fit.
     """
     with _quiet():
-        watch = Watch(seat)
-        trainer = _trainer(recipe, seat, watch)
-        resume = seat.resume()
+        watch, resume = Watch(seat), seat.resume()
+        trainer = _trainer(recipe, seat, watch, resume)
         if resume is not None and is_finished(resume, _steps(trainer), recipe.patience):
             return True
         try:
@@ -63,7 +62,7 @@ def train(recipe: TrainRecipe, seat: Seat) -> bool:
     return not watch.stopped
 
 
-def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch) -> TaskTrainer:
+def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch, resume: Path | None) -> TaskTrainer:
     os.environ["TENSORBOARD_LOGGING_DIR"] = recipe.board
     examples = StoredExamples(Path(recipe.examples))
     keep = Keep(seat, recipe.metric)
@@ -87,9 +86,17 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch) -> TaskTrainer:
     )
     trainer.remove_callback(PrinterCallback)
     if recipe.patience is not None:
-        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=recipe.patience))
+        trainer.add_callback(_patience(recipe.patience, resume))
     trainer.add_callback(keep)  # last, so that it keeps what the others have said
     return trainer
+
+
+def _patience(most: int, resume: Path | None) -> EarlyStoppingCallback:
+    """Goes on counting where the checkpoint stopped; transformers begins at 0 again."""
+    patience = EarlyStoppingCallback(early_stopping_patience=most)
+    if resume is not None:
+        patience.early_stopping_patience_counter = waited(resume)
+    return patience
 
 
 def _arguments(

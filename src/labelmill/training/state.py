@@ -11,13 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from labelmill.errors import LedgerError
 from labelmill.storage import Store, clear, is_local, join, open_store, upload
+from labelmill.training.manifest import MANIFEST
 from labelmill.training.preparing import Places
 from labelmill.training.ray_group import CHECKPOINTS
 
 _EXAMPLES, _BOARD = "examples", "tensorboard"
 _TRAIN, _VALIDATION, _GOLD = "train.arrow", "validation.arrow", "gold.arrow"
 _REJECTS = "rejects.jsonl"
+_LOCK = ".lock"
+_CHECKPOINT = "checkpoint_"  # how Ray Train's names begin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +59,13 @@ class State:
 
     @property
     def has_checkpoints(self) -> bool:
-        """Whether workers have been started."""
-        return bool(self.store.names(CHECKPOINTS))
+        """Whether there is one to go on from."""
+        return any(name.startswith(_CHECKPOINT) for name in self.store.names(CHECKPOINTS))
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether rows have been read and encoded, and are still there."""
+        return self.store.kind(f"{_EXAMPLES}/{_TRAIN}") == "file"
 
     @property
     def examples(self) -> str:
@@ -84,13 +95,48 @@ class State:
             clear(folder)
             upload(Path(room), folder)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else on this machine, or on a disk with locks, trains here at the same time.
+
+        Raises LedgerError where somebody does. What lies behind a URL has no locks.
+        """
+        if not is_local(self.url):
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise LedgerError(
+                f"{self.url!r} is in use by another 'labelmill train'; wait for its end, or stop "
+                "it; the same command then goes on from its last checkpoint"
+            ) from error
+        except NotImplementedError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def discard(self) -> None:
+        """Delete everything of a training that is not to be gone on with."""
+        store = self.store
+        store.delete(MANIFEST)  # first: without it, nothing else counts
+        for name in (_TRAIN, _VALIDATION, _GOLD, _REJECTS):
+            store.delete(f"{_EXAMPLES}/{name}")
+        self._clear_checkpoints()
+
     def tidy(self, *, checkpoints: bool) -> None:
         """Delete the encoded rows, and the checkpoints where they are not wanted."""
         store = self.store
         for name in (_TRAIN, _VALIDATION, _GOLD):
             store.delete(f"{_EXAMPLES}/{name}")
-        if checkpoints:
-            return
+        if not checkpoints:
+            self._clear_checkpoints()
+
+    def _clear_checkpoints(self) -> None:
         if is_local(self.url):
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         else:

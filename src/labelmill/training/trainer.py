@@ -6,6 +6,7 @@ not depend on the number of workers (`order`).
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
+from labelmill.errors import EngineError
 from labelmill.training.contrast import Contrast
 from labelmill.training.decoder_inputs import decoder_inputs
 from labelmill.training.losses import Loss
@@ -44,6 +46,7 @@ class TaskTrainer(Trainer):
         self._measure = measure
         self._grouped = grouped
         self._shuffled = shuffled
+        self._step_loss: torch.Tensor | None = None  # of the last step, on its device
         # Both say that a loss is that of a whole step already, not of one of its batches.
         self.loss_is_scaled_for_ga = True
         self.model_accepts_loss_kwargs = True
@@ -78,11 +81,35 @@ class TaskTrainer(Trainer):
         return LongestFirst(eval_dataset.lengths)  # type: ignore[return-value]  # as above
 
     @override
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Remembers the loss, which is not looked at here: that would wait for the device."""
+        self._step_loss = super().training_step(*args, **kwargs)
+        return self._step_loss
+
+    @override
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Raises EngineError where the training has gone out of all bounds."""
+        self._refuse_divergence()
+        super().log(*args, **kwargs)
+
+    @override
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        self._refuse_divergence()
+        super()._save_checkpoint(*args, **kwargs)
+
+    def _refuse_divergence(self) -> None:
+        """By the last step alone: with fp16 a step may be left out, and the next is fine."""
+        if self._step_loss is not None and not torch.isfinite(self._step_loss).all():
+            raise _diverged("the loss", self.state.global_step)
+
+    @override
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """With what else is measured of the model."""
         seen = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
         metrics: dict[str, float] = seen.metrics or {}
+        if not math.isfinite(metrics[f"{prefix}_loss"]):
+            raise _diverged("the loss of the rows kept back", self.state.global_step)
         more = of_loss(self._loss.objective, metrics[f"{prefix}_loss"])
         if self._measure is not None:
             with self.accelerator.autocast():
@@ -132,6 +159,14 @@ class TaskTrainer(Trainer):
             given |= decoder_inputs(self.accelerator.unwrap_model(model), targets["labels"])
         outputs = model(**given)
         return outputs, self._loss.total(outputs, targets)
+
+
+def _diverged(what: str, step: int) -> EngineError:
+    return EngineError(
+        f"{what} is no finite number any more at step {step:,}, so that nothing more is learned; "
+        "lower training.learning_rate, raise training.warmup_steps, or set training.bf16 to false, "
+        "with a new output.path"
+    )
 
 
 class _Epochs(TrainerCallback):

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 from typing_extensions import override
 
 from labelmill.training.seat import Seat, Standing
 
 EVERY = 0.5  # seconds
 _ASK = 10  # steps between two questions to all workers whether to stop
+_EPOCH = IntervalStrategy.EPOCH
 
 
 class Watch(TrainerCallback):
@@ -20,6 +22,7 @@ class Watch(TrainerCallback):
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
         self._stop = False
+        self._stopping = False  # all have agreed
         self.stopped = False
         self._begun = self._told = 0.0
         self._first = 0
@@ -51,7 +54,10 @@ class Watch(TrainerCallback):
             self._told = now
             self._stop = self._seat.show(self._standing(args, state, now - self._begun))
         if self._agreed(args, state) and state.global_step < state.max_steps:
-            self.stopped = control.should_save = control.should_training_stop = True
+            self._stopping = True
+            # An epoch that ends here is measured and kept as if nobody had wished anything.
+            if not (_ends_an_epoch(state) and _EPOCH in (args.eval_strategy, args.save_strategy)):
+                self.stopped = control.should_save = control.should_training_stop = True
         if state.global_step >= state.max_steps and args.save_strategy == "no":
             control.should_save = True  # the result is made of a checkpoint
 
@@ -61,6 +67,8 @@ class Watch(TrainerCallback):
     ) -> None:
         if self.stopped:  # in the middle of an epoch: its checkpoint is kept already
             control.should_save = control.should_evaluate = False
+        elif self._stopping:
+            self.stopped = control.should_save = control.should_training_stop = True
 
     def _agreed(self, args: TrainingArguments, state: TrainerState) -> bool:
         """The first worker's wish, at a step where all workers ask for it."""
@@ -90,3 +98,8 @@ class Watch(TrainerCallback):
             learning_rate=self._logs.get("learning_rate"),
             metrics=metrics or None,
         )
+
+
+def _ends_an_epoch(state: TrainerState) -> bool:
+    epoch = float(state.epoch or 0)
+    return abs(epoch - round(epoch)) < 1e-9
