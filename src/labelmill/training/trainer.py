@@ -164,8 +164,8 @@ class TaskTrainer(Trainer):
 def _diverged(what: str, step: int) -> EngineError:
     return EngineError(
         f"{what} is no finite number any more at step {step:,}, so that nothing more is learned; "
-        "lower training.learning_rate, raise training.warmup_steps, or set training.bf16 to false, "
-        "with a new output.path"
+        "lower training.learning_rate, raise training.warmup_steps, or set training.bf16 to false; "
+        "where there are checkpoints already, with a new output.path"
     )
 
 
