@@ -6,7 +6,7 @@ scorer, linear in rows with a few bytes each, and 4 bytes a row for each `by`; s
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from labelmill.evaluation.scored import Flags, Scorer
 from labelmill.evaluation.slices import Slices
 from labelmill.evaluation.statistics import texts_of
 from labelmill.evaluation.tagging import TaggingScorer
+from labelmill.ledger.receipt import Entry
 from labelmill.ledger.state import State
 from labelmill.ledger.status import Status, status_of
 from labelmill.ops import plugins, word_lists
@@ -113,20 +114,24 @@ class _Pass:
         return pa.schema([(each.name.removeprefix(self._prefix), each.type) for each in ours])
 
     def _read(self) -> None:
-        self._rows.look(State(self._store).entries(), self._columns())
+        self._rows.look(self._entries(State(self._store)), self._columns())
         state = State(self._store)
         receipts = 0
-        for entry in state.entries():
+        for entry in self._entries(state):
             receipts += 1
             self._counts.update(read=entry["rows_read"], rejected=entry["rows_rejected"])
             for table in self._rows.batches(entry, self._columns()):
                 self._take(table)
-            self._progress(receipts, state.tally.splits)
         if receipts != state.tally.splits:
             raise UnfinishedRun(
                 f"{state.tally.splits - receipts} receipts in {self._store.url!r} moved while they "
                 "were read; evaluate again when nobody labels there"
             )
+
+    def _entries(self, state: State) -> Iterator[Entry]:
+        for done, entry in enumerate(state.entries(), start=1):
+            yield entry
+            self._progress(done, state.tally.splits)
 
     def _columns(self) -> tuple[str, ...]:
         ours = (self._prefix + name for name in (*self._scorer.columns, *self._errors()))
