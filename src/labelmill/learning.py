@@ -43,7 +43,8 @@ class Head:
 
     labels: tuple[str, ...]  # in the order of their ids
     problem_type: str | None = None  # as in transformers
-    counts: Mapping[str, int] = field(default_factory=dict)  # times a label is in the data
+    # Rows that have a label, words that have a tag; of entities their number, under their B tag.
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

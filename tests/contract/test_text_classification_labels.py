@@ -62,7 +62,6 @@ def test_threshold_of_each_label_is_its_own_and_a_half_for_others(path, logits):
     ("options", "words"),
     [
         (Options(labels=("a", "b")), r"options\.labels: .* 2 different names, expected 3"),
-        (Options(labels=("a", "b", "b")), r"options\.labels: .* 2 different names, expected 3"),
         (Options(labels=NAMES, problem_type="regression"), r"options\.labels: .* numbers"),
         (Options(threshold={"label a": 0.2}), r"options\.threshold: .* 'single_label"),
         (

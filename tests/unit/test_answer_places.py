@@ -3,16 +3,18 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from labelmill.batch import Encoded
-from labelmill.ops.answer_places import learned, spans
+from labelmill.ops.answer_places import learned, spans, texts
 from labelmill.ops.question_windows import NO_ANSWER, OUTSIDE
+from labelmill.tasks.question_answering import QuestionAnswering
 
 CONTEXT = "the fox saw the dog"
 
 
-def squad(text: list[str], start: list[int]) -> str:
+def squad(text: object, start: object) -> str:
     return json.dumps({"text": text, "answer_start": start})
 
 
@@ -37,6 +39,18 @@ def test_white_space_at_the_edges_is_no_answer():
     assert spans([CONTEXT], [squad([" "], [3])], None, None) == ([(0, 0)], {})
 
 
+def test_blank_answers_are_none_for_learning_and_for_gold():
+    """A blank one among others counts for nothing."""
+    answers = [squad(["  "], [3]), squad(["", "fox", " "], [0, 4, 0]), squad([], [])]
+    found, errors = spans([CONTEXT] * 3, answers, None, None)
+    assert (found, errors) == ([(0, 0), (4, 7), (0, 0)], {})
+    assert texts(answers).to_pylist() == [[], ["fox"], []]
+    plain = ["  ", "fox", ""]
+    assert spans([CONTEXT] * 3, None, plain, None) == (found, {})
+    gold = QuestionAnswering().gold({"answer": pa.chunked_array([plain])})
+    assert gold.to_pylist() == [[], ["fox"], []]
+
+
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
@@ -47,6 +61,14 @@ def test_white_space_at_the_edges_is_no_answer():
         ("[1]", "expected"),
         ("fox", "expected"),
         ('{"text": [1], "answer_start": [0]}', "whole numbers"),
+        (squad("fox", [4]), "both of one length"),
+        (squad("fox", 4), "both of one length"),
+        (squad(None, None), "both of one length"),
+        (squad(["fox", 1], [4, 0]), "whole numbers"),
+        (squad(["fox", None], [4, 0]), "whole numbers"),
+        (squad(["fox", "dog"], [4, None]), "whole numbers"),
+        (squad(["the"], [False]), "whole numbers"),
+        ("[" * 100_000, "expected"),
     ],
 )
 def test_what_is_no_answer_is_told(answers, reason):

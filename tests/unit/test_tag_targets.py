@@ -44,6 +44,19 @@ def test_entities_are_learned_as_bio_tags():
         FACTS, tags=None, lists=column('[{"start": 0, "end": 3, "label": "PER"}]', "[]")
     )
     assert head.labels == TAGS
+    assert head.counts == {"B-PER": 1}
+
+
+def test_entities_are_counted_by_type():
+    head = tag_targets.head(
+        FACTS, tags=None,
+        lists=column(
+            '[{"start": 0, "end": 3, "label": "PER"}, {"start": 4, "end": 5, "label": "PER"}]',
+            '[{"start": 0, "end": 3, "label": "LOC"}]', "[]", "no list",
+        ),
+    )  # fmt: skip
+    assert head.labels == ("O", "B-LOC", "B-PER", "I-LOC", "I-PER")
+    assert head.counts == {"B-LOC": 1, "B-PER": 2}
 
 
 def test_tags_that_the_model_has_keep_their_order():
@@ -78,14 +91,52 @@ def test_rows_with_too_few_or_unknown_tags_are_told_and_the_others_learned():
     assert labels.values.tolist() == [IGNORED, IGNORED, 1]
 
 
+@pytest.mark.parametrize(("gap", "shown"), [("null", "None"), ('""', "''")])
+def test_a_tag_that_is_missing_is_none(gap, shown):
+    cell = f'["O", {gap}]'
+    with pytest.raises(InputError, match="at least two"):
+        tag_targets.head(FACTS, tags=column('["O"]', cell), lists=None)
+    tokens, facts = encoded([(0, 0, 1), (1, 2, 3)]), replace(FACTS, labels=TAGS)
+    _, errors = tag_targets.of_words(column(cell), [["a", "b"]], tokens, facts)
+    assert errors == {0: f"tags[1]: found {shown}, expected a tag"}
+
+
 def test_tokens_of_an_entity_begin_and_go_on():
     # "I saw Anna Lee": the second token of Anna begins in the middle of the word.
     tokens = encoded([(0, 0, 1), (1, 2, 5), (2, 6, 8), (2, 8, 10), (3, 11, 14)])
     facts = replace(FACTS, labels=TAGS)
     cell = column('[{"start": 6, "end": 14, "label": "PER"}]')
-    labels, errors = tag_targets.of_entities(cell, tokens, facts)
+    labels, errors = tag_targets.of_entities(cell, ["I saw Anna Lee"], tokens, facts)
     assert labels.values.tolist() == [0, 0, 1, 2, 2]
     assert errors == {}
+
+
+def test_an_entity_may_touch_the_next_and_stand_there_twice():
+    tokens = encoded([(0, 0, 2), (1, 2, 3)])
+    facts = replace(FACTS, labels=TAGS)
+    cell = column(
+        '[{"start": 2, "end": 3, "label": "PER"}, {"start": 0, "end": 2, "label": "PER"}, '
+        '{"start": 0, "end": 2, "label": "PER"}]'
+    )
+    labels, errors = tag_targets.of_entities(cell, ["Li!"], tokens, facts)
+    assert (labels.values.tolist(), errors) == ([1, 1], {})
+
+
+def test_characters_of_an_entity_are_code_points():
+    """A face is one, of four bytes and two UTF-16 units; an accent of its own is another."""
+    text = "\N{GRINNING FACE} e\N{COMBINING ACUTE ACCENT}"
+    tokens = encoded([(0, 0, 1), (1, 2, 4)])
+    facts = replace(FACTS, labels=TAGS)
+    cells = column(*(f'[{{"start": 2, "end": {end}, "label": "PER"}}]' for end in (4, 5)))
+    labels, errors = tag_targets.of_entities(cells, [text, text], tokens, facts)
+    assert labels.values.tolist() == [0, 1]
+    assert errors == {1: "entities: 'PER' from 2 to 5, but the text has 4 characters"}
+
+
+def test_rows_without_words_keep_their_own_reason():
+    facts = replace(FACTS, labels=TAGS)
+    cell = column('[{"start": 0, "end": 1, "label": "PER"}]')
+    assert tag_targets.of_entities(cell, [None], encoded([]), facts)[1] == {}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +146,21 @@ def test_tokens_of_an_entity_begin_and_go_on():
         ('[{"start": 2, "end": 1, "label": "PER"}]', "entities[0]: from 2 to 1 is no span"),
         ('[{"start": 0}]', "entities[0]: expected an object with start, end and label"),
         ('[{"start": 0, "end": 1, "label": "LOC"}]', "entities: no such label: 'LOC'"),
+        (
+            '[{"start": 0, "end": 1, "label": null}]',
+            "entities[0]: label None found, expected a type of entity",
+        ),
+        (
+            '[{"start": 1, "end": 3, "label": "PER"}, {"start": 0, "end": 2, "label": "PER"}]',
+            "entities: 'PER' from 0 to 2 and 'PER' from 1 to 3 overlap, expected them apart",
+        ),
+        (
+            '[{"start": 0, "end": 3, "label": "PER"}, {"start": 0, "end": 3, "label": "LOC"}]',
+            "entities: 'LOC' from 0 to 3 and 'PER' from 0 to 3 overlap, expected them apart",
+        ),
     ],
 )
 def test_lists_that_are_none_are_told(cell, reason):
     facts = replace(FACTS, labels=TAGS)
-    _, errors = tag_targets.of_entities(column(cell), encoded([(0, 0, 1)]), facts)
+    _, errors = tag_targets.of_entities(column(cell), ["Anna"], encoded([(0, 0, 1)]), facts)
     assert errors == {0: reason}

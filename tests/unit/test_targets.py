@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from labelmill.batch import ModelFacts
-from labelmill.errors import InputError
+from labelmill.config.labels import LabelsSection
+from labelmill.errors import ConfigError, InputError
 from labelmill.ops import targets
 
 FACTS = ModelFacts(
@@ -89,6 +90,66 @@ def test_lists_of_numbers_where_the_job_says_so():
 def test_a_label_of_its_own_in_every_list_of_labels():
     _, facts = headed('["a"]', '["b"]')
     assert targets.learned(column("a"), facts)[0].tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", "NaN", "nan"])
+def test_a_number_that_is_missing_leaves_numbers_what_they_are(nothing):
+    head, facts = headed("1.5", nothing, "2")
+    assert head.problem_type == "regression"
+    _, errors = targets.learned(column("1.5", nothing), facts)
+    assert errors == {1: f"label {nothing!r} found, expected a number"}
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "NaN"])
+def test_what_is_missing_is_no_label(nothing):
+    head, facts = headed("a", nothing, "b")
+    assert head.counts == {"a": 1, "b": 1}
+    assert targets.learned(column("a", nothing), facts)[1] == {1: f"there is no label: {nothing!r}"}
+
+
+def test_nan_in_small_letters_is_the_code_of_a_language():
+    assert headed("nan", "yue")[0].labels == ("nan", "yue")
+
+
+@pytest.mark.parametrize("gap", ["null", '""', "NaN"])
+def test_a_list_with_a_label_that_is_missing_is_refused(gap):
+    head, facts = headed('["a"]', f'["c", {gap}]', '["b"]', "[]")
+    assert head.counts == {"a": 1, "b": 1}
+    values, errors = targets.learned(column(f'["a", {gap}]', "[]", ""), facts)
+    assert "expected no label of the list to be null or empty" in errors[0]
+    assert errors[2] == "there is no label: ''"
+    assert 1 not in errors
+    assert values[1].tolist() == [0, 0]
+
+
+def test_a_label_that_a_list_has_twice_is_that_of_one_row():
+    assert headed('["a", "a"]', '["b"]')[0].counts == {"a": 1, "b": 1}
+
+
+def test_dashes_before_a_number_make_a_word():
+    assert headed("--5", "-5", "4")[0].labels == ("-5", "4", "--5")
+
+
+def test_a_number_of_too_many_digits_is_a_word():
+    many = "1" * 5000
+    assert headed("a", many)[0].labels == (many, "a")
+    _, facts = headed("1", "0", names=("no", "yes"))
+    assert "no such label" in targets.learned(column(many), facts)[1][0]
+
+
+def test_a_number_that_float32_does_not_hold_is_no_target():
+    _, facts = headed("1.5", "2")
+    assert list(targets.learned(column("1e39", "9" * 400), facts)[1]) == [0, 1]
+
+
+def test_names_that_the_labels_cannot_have_are_refused():
+    with pytest.raises(ConfigError, match=r"options\.labels: .* expected two or more"):
+        headed("1", "0", names=("x",))
+    with pytest.raises(ConfigError, match=r"options\.labels: .* has numbers"):
+        headed("1.5", "0", names=("x", "y"))
+    assert headed('["x"]', "[]", names=("x",))[0].labels == ("x",)
+    with pytest.raises(ValueError, match="'x' stands there 2 times, expected different names"):
+        LabelsSection(labels=("x", "y", "x"))
 
 
 @pytest.mark.parametrize("cells", [("same", "same"), ()])

@@ -1,9 +1,10 @@
 """Labels: the settings that the tasks of classification share, whatever they classify."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from labelmill.batch import THRESHOLD, ProblemType
 from labelmill.config.section import Section
@@ -30,3 +31,11 @@ class LabelsSection(Section):
         description="Whether labels exclude each other, do not, or are numbers; null: as the "
         "model's config.json says, else by the number of labels.",
     )
+
+    @field_validator("labels")
+    @classmethod
+    def _differ(cls, names: Texts | None) -> Texts | None:
+        for name, count in Counter(names or ()).items():
+            if count > 1:
+                raise ValueError(f"{name!r} stands there {count} times, expected different names")
+        return names

@@ -2,8 +2,9 @@
 
 Answers are as SQuAD has them, `{"text": [...], "answer_start": [...]}`, of which the first is
 learned; or one text a row, and perhaps the character (Unicode code point) where it begins. No
-answer is an empty list or text. A window that does not hold the whole answer points to the
-classification token, as SQuAD's scripts have it; without such a token it is left out.
+answer is an empty list, or a blank text; among others a blank one counts for nothing. A window that
+does not hold the whole answer points to the classification token, as SQuAD's scripts have it;
+without such a token it is left out.
 """
 
 import json
@@ -43,7 +44,7 @@ def spans(
     for row, context in enumerate(contexts):
         try:
             if answers is not None:
-                text, start = _of_squad(answers[row])
+                text, start = next(iter(_of_squad(answers[row])), ("", None))
             else:
                 text, start = texts[row] if texts else "", _number(starts[row] if starts else None)
             found.append(_span(context, text, start))
@@ -54,25 +55,26 @@ def spans(
 
 
 def texts(answers: Sequence[str]) -> pa.Array:
-    """[rows] list<string>: all answers of each row; its JSON text is as SQuAD has it."""
-    return pa.array([json.loads(one)["text"] for one in answers], pa.list_(pa.string()))
+    """[rows] list<string>: all answers of each row that `spans` takes."""
+    found = [[text for text, _ in _of_squad(one)] for one in answers]
+    return pa.array(found, pa.list_(pa.string()))
 
 
-def _of_squad(answers: str) -> tuple[str, int | None]:
+def _of_squad(answers: str) -> list[tuple[str, int | None]]:
+    """Texts that are not blank, and where they begin."""
     try:
         told: Any = json.loads(answers)
         texts, starts = told["text"], told["answer_start"]
-        if not texts:
-            return "", None
-        text, start = texts[0], starts[0]
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError):
+        texts = starts = None
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
         raise _BadAnswer(
             f"answers {answers!r:.60} found, expected "
             '{"text": [...], "answer_start": [...]}, both of one length'
-        ) from error
-    if not isinstance(text, str) or not isinstance(start, int):
+        )
+    if not all(isinstance(text, str) for text in texts) or not all(map(_is_whole, starts)):
         raise _BadAnswer(f"answers {answers!r:.60} found, expected texts and whole numbers")
-    return text, start
+    return [(text, start) for text, start in zip(texts, starts, strict=True) if text.strip()]
 
 
 def _number(start: str | None) -> int | None:
@@ -80,9 +82,13 @@ def _number(start: str | None) -> int | None:
         told = None if start is None else json.loads(start)
     except ValueError:
         told = start
-    if told is None or (isinstance(told, int) and not isinstance(told, bool)):
+    if told is None or _is_whole(told):
         return told
     raise _BadAnswer(f"answer_start {start!r:.60} found, expected a whole number")
+
+
+def _is_whole(told: Any) -> bool:
+    return isinstance(told, int) and not isinstance(told, bool)
 
 
 def _span(context: str, text: str, start: int | None) -> Span:

@@ -30,11 +30,11 @@ Threshold = float | Mapping[str, float]  # lowest score of a label, or of each l
 def told(facts: ModelFacts, names: tuple[str, ...] | None, problem_type: str | None) -> ModelFacts:
     """The facts, with what the job says of the labels where it says anything.
 
-    Raises ConfigError where it names more or fewer labels than the model has, or one twice.
+    Raises ConfigError where it names more or fewer labels than the model has.
     """
-    if names is not None and (len(names) != len(facts.labels) or len(set(names)) < len(names)):
+    if names is not None and len(names) != len(facts.labels):
         raise ConfigError(
-            f"options.labels: {names!r} are {len(set(names))} different names, expected "
+            f"options.labels: {names!r} are {len(names)} different names, expected "
             f"{len(facts.labels)}, one for each of the model's own labels "
             f"({', '.join(map(repr, facts.labels[:10]))}), in this order"
         )

@@ -8,7 +8,7 @@ Entities are learned as BIO tags.
 import json
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -29,25 +29,28 @@ Errors = dict[int, str]
 def head(facts: ModelFacts, *, tags: pa.ChunkedArray | None, lists: pa.ChunkedArray | None) -> Head:
     """The tags of the column of tags, or of the column of lists of entities.
 
-    A model that has them all keeps its own. Raises InputError where there are fewer than two.
+    A model that has them all keeps its own. Tags are counted one by one; of entities, each under
+    its B tag, as the texts' tokens are not known yet. Raises InputError for fewer than two tags.
     """
-    counted: Counter[str] = Counter()
     if tags is not None:
-        counted.update(chain.from_iterable(_listed(tags, _tags)))
-    else:
-        for entity in chain.from_iterable(_listed(lists or pa.chunked_array([[]]), _entities)):
-            counted.update((f"B-{entity[2]}", f"I-{entity[2]}"))
-        counted[_OUTSIDE] += 1
-    if len(counted) < 2:
+        counted = Counter(chain.from_iterable(_listed(tags, _tags)))
+        names = _ordered(set(counted), facts)
+        return Head(labels=names, counts={name: counted[name] for name in names})
+    listed = chain.from_iterable(_listed(lists or pa.chunked_array([[]]), _entities))
+    kinds = Counter(kind for _, _, kind in listed)
+    names = _ordered({_OUTSIDE} | {f"{prefix}-{kind}" for kind in kinds for prefix in "BI"}, facts)
+    return Head(labels=names, counts={f"B-{kind}": kinds[kind] for kind in sorted(kinds)})
+
+
+def _ordered(tags: set[str], facts: ModelFacts) -> tuple[str, ...]:
+    if len(tags) < 2:
         raise InputError(
-            f"the tags to learn are {sorted(counted)!r}, expected at least two different ones; see "
+            f"the tags to learn are {sorted(tags)!r}, expected at least two different ones; see "
             "that data.columns names the right column"
         )
-    known = set(counted) <= set(facts.labels)
-    names = (
-        facts.labels if known else tuple(sorted(counted, key=lambda tag: (tag != _OUTSIDE, tag)))
-    )
-    return Head(labels=names, counts={name: counted[name] for name in names})
+    if tags <= set(facts.labels):
+        return facts.labels
+    return tuple(sorted(tags, key=lambda tag: (tag != _OUTSIDE, tag)))
 
 
 def of_words(
@@ -76,18 +79,23 @@ def of_words(
 
 
 def of_entities(
-    column: pa.ChunkedArray, encoded: Encoded, facts: ModelFacts
+    column: pa.ChunkedArray, texts: Sequence[str | None], encoded: Encoded, facts: ModelFacts
 ) -> tuple[Ragged, Errors]:
-    """The same of rows with a list of entities {"start", "end", "label"} in characters."""
+    """The same of rows with a list of entities {"start", "end", "label"} in characters.
+
+    Characters are those of the texts, Unicode code points; a row whose text is None has no tokens.
+    """
     ids = {name: number for number, name in enumerate(facts.labels)}
     rows, word = np.repeat(encoded.rows, encoded.lengths), encoded.marks["word"]
     labels = np.where(word == NO_WORD, IGNORED, ids.get(_OUTSIDE, 0)).astype(np.int64)
     errors: Errors = {}
     bounds = np.searchsorted(rows, np.arange(len(column) + 1))
-    for row, cell in enumerate(column.to_pylist()):
+    for row, (cell, text) in enumerate(zip(column.to_pylist(), texts, strict=True)):
+        if text is None:
+            continue
         mine = slice(int(bounds[row]), int(bounds[row + 1]))
         try:
-            for entity in sorted(_entities(cell)):
+            for entity in _apart(_entities(cell), len(text)):
                 _mark(labels[mine], encoded, mine, entity, ids)
         except (TypeError, ValueError) as error:
             errors[row] = str(error)
@@ -106,6 +114,24 @@ def _mark(
     places = np.flatnonzero(covered & (labels != IGNORED))
     labels[places] = later
     labels[places[:1]] = first
+
+
+def _apart(entities: Sequence[_Entity], characters: int) -> list[_Entity]:
+    """In order, each once; raises ValueError for those that no tags can say of the text."""
+    found = sorted(set(entities))
+    for start, end, kind in found:
+        if end > characters:
+            raise ValueError(
+                f"entities: {kind!r:.60} from {start} to {end}, but the text has {characters:,} "
+                "characters"
+            )
+    for (start, end, kind), (other_start, other_end, other) in pairwise(found):
+        if other_start < end:
+            raise ValueError(
+                f"entities: {kind!r:.60} from {start} to {end} and {other!r:.60} from "
+                f"{other_start} to {other_end} overlap, expected them apart"
+            )
+    return found
 
 
 def _word_ids(cell: str, words: Sequence[str], ids: dict[str, int]) -> npt.NDArray[np.int64] | str:
@@ -143,6 +169,9 @@ def _inside(encoded: Encoded) -> npt.NDArray[np.bool_]:
 def _tags(cell: str) -> list[str]:
     """Raises TypeError or ValueError with the reason."""
     found = _parsed(cell, "tags")
+    for place, tag in enumerate(found):
+        if tag is None or tag == "":
+            raise ValueError(f"tags[{place}]: found {tag!r}, expected a tag")
     return [tag if isinstance(tag, str) else json.dumps(tag) for tag in found]
 
 
@@ -155,6 +184,8 @@ def _entities(cell: str) -> list[_Entity]:
         start, end, label = one["start"], one["end"], one["label"]
         if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end):
             raise ValueError(f"entities[{place}]: from {start!r} to {end!r} is no span")
+        if label is None or label == "":
+            raise ValueError(f"entities[{place}]: label {label!r} found, expected a type of entity")
         found.append((start, end, str(label)))
     return found
 

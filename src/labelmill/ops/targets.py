@@ -2,11 +2,13 @@
 
 A cell is JSON text or plain text: a label ("positive", 3, true), a list of labels, or a number. Of
 a column of nothing but numbers, some of them with a decimal point, numbers are learned; of one with
-lists, sets of labels; of any other, one label a row. Shared by the tasks that classify, whatever
-they classify.
+lists, sets of labels; of any other, one label a row. A blank cell has no label, nor has NaN, which
+is how Arrow's numbers say that one is missing. Shared by the tasks that classify, whatever they
+classify.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,12 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelmill.batch import Array, Encoded, ModelFacts
-from labelmill.errors import InputError
+from labelmill.errors import ConfigError, InputError
 from labelmill.learning import Examples, Head, Objective, of_rows
 from labelmill.ops.labels import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from labelmill.ops.plugins import suggestion
 
 _MOST = 20_000  # different labels; beyond that a column is an id or a text
+_WHOLE = re.compile(r"-?\d{1,18}")  # of more digits than 4,300 Python makes no number
+_LARGEST = float(np.finfo(np.float32).max)
 _OBJECTIVES: dict[str, Objective] = {
     SINGLE_LABEL: "classes",
     MULTI_LABEL: "label_sets",
@@ -46,7 +50,8 @@ def head(
     """The labels of the column and what kind of problem they make.
 
     `names` are labels in the order of their ids, where the job gives them; the model's own labels
-    stay where they are those of the data. Raises InputError for a column without two labels.
+    stay where they are those of the data. Raises InputError for a column without two labels, and
+    ConfigError for names that the problem cannot have.
     """
     told = pc.value_counts(column.combine_chunks())
     cells = {
@@ -54,14 +59,17 @@ def head(
         for text, count in zip(
             told.field("values").to_pylist(), told.field("counts").to_pylist(), strict=True
         )
+        if not _is_missing(text)
     }
     kind = problem_type or _kind([cell for cell, _ in cells.values()])
+    _refuse_names(names, kind)
     if kind == REGRESSION:
         return _numbers(cells)
     counted: Counter[str] = Counter()
     for text, (cell, count) in cells.items():
-        for label in _labels(text, cell, several=kind == MULTI_LABEL):
-            counted[label] += count
+        if not _has_gap(cell):
+            for label in set(_labels(text, cell, several=kind == MULTI_LABEL)):
+                counted[label] += count
     labels = _ordered(counted, facts, names)
     return Head(
         labels=labels,
@@ -83,7 +91,7 @@ def learned(column: pa.ChunkedArray, facts: ModelFacts) -> tuple[Array, Errors]:
     errors: Errors = {}
     sets: list[list[int]] = []
     for row, text in enumerate(texts):
-        found = _ids(_labels(text, _cell(text), several=several), ids)
+        found = _found(text, ids, several=several)
         if isinstance(found, str):
             errors[row] = found
             found = []
@@ -114,7 +122,20 @@ def _cell(text: str) -> Any:
     return text
 
 
+def _is_missing(text: str) -> bool:
+    return not text.strip() or text == "NaN"
+
+
+def _has_gap(cell: Any) -> bool:
+    """Whether it is a list of labels in which one is missing: null, NaN or blank."""
+    if not isinstance(cell, list):
+        return False
+    return any(one is None or _is_missing(_named(one)) for one in cell)
+
+
 def _kind(cells: Sequence[Any]) -> str:
+    # Python's csv writes NaN as "nan". Where the others are words it may be one: a language's code.
+    cells = [cell for cell in cells if cell != "nan"]
     if any(isinstance(cell, list) for cell in cells):
         return MULTI_LABEL
     numbers = [cell for cell in cells if isinstance(cell, int | float)]
@@ -125,11 +146,29 @@ def _kind(cells: Sequence[Any]) -> str:
 
 def _labels(text: str, cell: Any, *, several: bool) -> list[str]:
     """The labels of one cell by name; none where it is not of the kind."""
-    if not several:
-        return [] if isinstance(cell, list) else [text]
     if not isinstance(cell, list):
-        return [text] if text else []
-    return [one if isinstance(one, str) else json.dumps(one) for one in cell]
+        return [text]
+    if not several:
+        return []
+    return [_named(one) for one in cell]
+
+
+def _named(label: Any) -> str:
+    return label if isinstance(label, str) else json.dumps(label)
+
+
+def _refuse_names(names: Sequence[str] | None, kind: str) -> None:
+    """Raise ConfigError for names of labels where there are none, or for one that excludes none."""
+    if names is not None and kind == REGRESSION:
+        raise ConfigError(
+            f"options.labels: {names!r} are names of labels, and the column of labels has numbers; "
+            f"remove it, or set options.problem_type to {SINGLE_LABEL!r}"
+        )
+    if names is not None and kind == SINGLE_LABEL and len(names) < 2:
+        raise ConfigError(
+            f"options.labels: {names!r} found, expected two or more labels that exclude each "
+            "other; add those that are missing, or remove it"
+        )
 
 
 def _ordered(
@@ -148,14 +187,23 @@ def _ordered(
 
 
 def _by_number(label: str) -> tuple[int, int, str]:
-    is_number = label.lstrip("-").isdecimal()
-    return (0, int(label), label) if is_number else (1, 0, label)
+    return (0, int(label), label) if _WHOLE.fullmatch(label) else (1, 0, label)
 
 
 def _numbered(counted: Counter[str], labels: tuple[str, ...], label: str) -> int:
     """Times that a label is in the data by its number, see `_ids`."""
     by_number = not any(map(str.isdecimal, labels))
     return counted[str(labels.index(label))] if by_number else 0
+
+
+def _found(text: str, ids: dict[str, int], *, several: bool) -> list[int] | str:
+    """The numbers of the labels of one cell, or why it has none."""
+    cell = _cell(text)
+    if _is_missing(text):
+        return f"there is no label: {text!r:.60}"
+    if _has_gap(cell):
+        return f"label {text!r:.60} found, expected no label of the list to be null or empty"
+    return _ids(_labels(text, cell, several=several), ids)
 
 
 def _ids(labels: Sequence[str], ids: dict[str, int]) -> list[int] | str:
@@ -166,8 +214,8 @@ def _ids(labels: Sequence[str], ids: dict[str, int]) -> list[int] | str:
     found = []
     for label in labels:
         number = ids.get(label)
-        if number is None and label.isdecimal() and not any(map(str.isdecimal, ids)):
-            number = int(label) if int(label) < len(ids) else None
+        if number is None and _WHOLE.fullmatch(label) and not any(map(str.isdecimal, ids)):
+            number = int(label) if 0 <= int(label) < len(ids) else None
         if number is None:
             return f"no such label: {label!r:.60}{suggestion(label, ids)}"
         found.append(number)
@@ -194,7 +242,7 @@ def _numbers(cells: dict[str, tuple[Any, int]]) -> Head:
 
 def _width(cell: Any) -> int:
     values = cell if isinstance(cell, list) else [cell]
-    fine = all(isinstance(one, int | float) and np.isfinite(one) for one in values)
+    fine = all(isinstance(one, int | float) and abs(one) <= _LARGEST for one in values)
     return len(values) if fine else 0
 
 

@@ -117,10 +117,18 @@ def _data(told: Told) -> str:
     if not counts:
         return ""
     rows = [(name, f"{count:,}") for name, count in counts]
-    most, least = counts[0][1], counts[-1][1]
-    said = f"The commonest label occurs {most / max(least, 1):.1f} times as often as the rarest.\n"
     more = f"\n... and {len(rows) - _FEW} more\n" if len(rows) > _FEW else ""
-    return f"## Labels learned from\n\n{said}\n{_table(('label', 'rows'), rows[:_FEW])}{more}"
+    listed = _table(("label", "times"), rows[:_FEW])
+    return f"## Labels learned from\n\n{_spread(counts)}{listed}{more}"
+
+
+def _spread(counts: Sequence[tuple[str, int]]) -> str:
+    """How far from one another labels are that are there, commonest first."""
+    there = [count for _, count in counts if count]
+    if len(there) < 2:
+        return ""
+    times = f"{there[0] / there[-1]:.1f}"
+    return f"The commonest label occurs {times} times as often as the rarest that is there.\n\n"
 
 
 def _course(told: Told) -> str:

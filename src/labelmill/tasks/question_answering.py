@@ -155,7 +155,8 @@ class QuestionAnswering:
         answers = targets.get("answers")
         if answers is None:
             texts = targets["answer"].to_pylist()
-            return pa.array([[text] if text else [] for text in texts], pa.list_(pa.string()))
+            given = [[text] if text.strip() else [] for text in texts]  # as `learn` has it
+            return pa.array(given, pa.list_(pa.string()))
         return answer_places.texts(answers.to_pylist())
 
     def agrees(self, ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.bool_]:

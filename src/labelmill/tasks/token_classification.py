@@ -147,7 +147,8 @@ class TokenClassification:
         """See Trainable; raises ConfigError for tags of a text that is no list of words."""
         encoded = self.encode(fields, processor, facts, options)
         if "entities" in targets:
-            labels, errors = tag_targets.of_entities(targets["entities"], encoded, facts)
+            listed, texts = targets["entities"], _texts(fields)
+            labels, errors = tag_targets.of_entities(listed, texts, encoded, facts)
         elif "words" in fields:
             words, _ = word_lists.parsed(fields["words"].to_pylist())
             labels, errors = tag_targets.of_words(targets["tags"], words, encoded, facts)

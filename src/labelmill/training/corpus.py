@@ -19,7 +19,7 @@ from labelmill.errors import InputError, LabelmillError
 from labelmill.formats import Format, ReadRequest
 from labelmill.ops import class_labels, plugins
 from labelmill.ops.class_labels import Names
-from labelmill.ops.fields import flat
+from labelmill.ops.fields import TYPES, flat
 from labelmill.plan.columns import bind
 from labelmill.plan.survey import Survey, Use, survey
 from labelmill.source import list_shards
@@ -29,6 +29,7 @@ from labelmill.storage import split_url
 from labelmill.tasks import Fields, Trainable
 
 Shards = tuple[Shard, ...]
+TEXT = TYPES["text"]  # of every field that is no media
 _RULE = CutRule(split_rows=2000, split_bytes=16 << 20)  # of a piece
 # Decoded, a picture of 224 x 224 pixels is 0.6 MB, and ten seconds of sound as much.
 _MEDIA_RULE = CutRule(split_rows=64, split_bytes=16 << 20)
@@ -123,8 +124,20 @@ def read(corpus: Corpus) -> Iterator[Piece]:
                     f"{shard.url!r} is damaged at {broken.start}: {broken.reason}; mend it, or "
                     "take it out of the data"
                 )
-            rows = located(_named(piece.rows, corpus), corpus.request.kinds, shard.url)
+            rows = _named(_alike(piece.rows, corpus), corpus)
+            rows = located(rows, corpus.request.kinds, shard.url)
             yield replace(piece_of(shard.path, rows, corpus), root=split_url(shard.url)[0])
+
+
+def _alike(rows: Rows, corpus: Corpus) -> Rows:
+    """With texts of one type: CSV reads string where JSON Lines read large_string."""
+    kinds = corpus.request.kinds
+    texts = {
+        name: column.cast(TEXT)
+        for name, column in rows.fields.items()
+        if kinds.get(name, "text") != "media"
+    }
+    return replace(rows, fields={**rows.fields, **texts})
 
 
 def _named(rows: Rows, corpus: Corpus) -> Rows:

@@ -287,7 +287,7 @@ def _beginning(plan: Plan, ready: Ready) -> str:
     going_on = plan.state.has_checkpoints
     verb = "going on with" if going_on else "starting"
     precision = "bfloat16" if ready.recipe.arguments["bf16"] else "float32"
-    labels = f", {len(data.counts)} labels" if data.counts else ""
+    labels = f", {len(data.labels)} labels" if data.counts else ""
     workers = f"{group.workers} worker{'s' if group.workers > 1 else ''}"
     return (
         f"{verb} {plan.result}: {data.train:,} examples to learn from, {data.validation:,} to "

@@ -24,11 +24,12 @@ class Data:
 
     rows: int  # learned from or measured by
     rejected: int
+    train_rows: int  # learned from
     train: int  # examples: sequences, of which a long text may have several
     validation: int
     labels: tuple[str, ...]  # of the trained model; () where the head stays as it is
     problem_type: str | None
-    counts: Mapping[str, int]  # of labels, among the rows that are learned from
+    counts: Mapping[str, int]  # of labels, see `Head`
     tokens: int  # of the examples to learn from
     digests: Mapping[str, str] = field(default_factory=dict)  # of the files behind them
 

@@ -1,7 +1,8 @@
 """Measuring: what is told of a model while it is trained, from its logits over the kept-back rows.
 
-By scikit-learn and seqeval. Which objectives have such metrics is said in `METRICS`; what models
-answer or write in words is measured by `labelling`.
+By scikit-learn and seqeval; entities are those that `ops.entities` reads when labelling. Which
+objectives have such metrics is said in `METRICS`; what models answer or write in words is measured
+by `labelling`.
 """
 
 import math
@@ -17,11 +18,14 @@ from seqeval.metrics import recall_score as entity_recall
 from sklearn.metrics import f1_score
 
 from labelmill.learning import IGNORED, Objective
+from labelmill.ops.entities import OUTSIDE, tags_of
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.generic]
 LOSS, PERPLEXITY = "loss", "perplexity"
 _OVERLAP = "f1"  # of the words of two answers, as for SQuAD
+# By whether an entity begins and whether one ends here in any case.
+_PREFIXES = {(True, False): "B", (False, False): "I", (False, True): "E", (True, True): "S"}
 _OVERFLOW = 700.0  # of a double's exponential
 LOWEST = frozenset((LOSS, PERPLEXITY, "rmse"))  # best when lowest; all others when highest
 
@@ -87,9 +91,10 @@ def _label_sets(logits: Logits, labels: Labels) -> dict[str, float]:
 
 
 def _numbers(logits: Logits, labels: Labels) -> dict[str, float]:
-    """Correlations are the mean of those of every number, 0 where there is none."""
+    """Correlations are the mean of those of every number, 0 where there is none, as of one row."""
     wanted = labels.astype(np.float32).reshape(logits.shape)
-    pairs = list(zip(logits.T, wanted.T, strict=True))
+    # Of fewer rows than two scipy raises ValueError, or gives NaN.
+    pairs = list(zip(logits.T, wanted.T, strict=True)) if len(logits) > 1 else []
     return {
         "spearman": _mean(spearmanr(one, other).statistic for one, other in pairs),
         "pearson": _mean(pearsonr(one, other).statistic for one, other in pairs),
@@ -98,13 +103,14 @@ def _numbers(logits: Logits, labels: Labels) -> dict[str, float]:
 
 
 def _mean(values: Iterable[float]) -> float:
-    return float(np.mean([0.0 if np.isnan(value) else value for value in values]))
+    found = [0.0 if np.isnan(value) else value for value in values]
+    return float(np.mean(found)) if found else 0.0
 
 
 def _tags(logits: Logits, labels: Labels, names: Sequence[str]) -> dict[str, float]:
     best = logits.argmax(axis=-1)
     counted = labels != IGNORED
-    table = np.array(names, object)
+    table = np.array(_schemed(names), object)
     right, given = [], []
     for gold, ours, mask in zip(labels, best, counted, strict=True):
         right.append(list(table[gold[mask].astype(np.int64)]))
@@ -115,3 +121,17 @@ def _tags(logits: Logits, labels: Labels, names: Sequence[str]) -> dict[str, flo
         "entity_recall": float(entity_recall(right, given, zero_division=0)),
         "accuracy": float((best[counted] == labels[counted]).mean()),
     }
+
+
+def _schemed(names: Sequence[str]) -> list[str]:
+    """Every label as a tag of BIOES, as seqeval reads it.
+
+    It takes the first letter of any tag for its prefix. Of plain names, a run of one name is one
+    entity, and "O" is outside of all; where no label is "O", as with "0", "1" and "2", nothing is.
+    """
+    tags = tags_of(names)
+    told = zip(names, tags.types, tags.begins, tags.ends, strict=True)
+    return [
+        name if name == OUTSIDE else f"{_PREFIXES[bool(begins), bool(ends)]}-{tags.names[kind]}"
+        for name, kind, begins, ends in told
+    ]

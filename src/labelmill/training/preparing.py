@@ -28,6 +28,7 @@ from labelmill.training.manifest import Data
 
 Say = Callable[[str], None]
 _SHOWN = 3  # rejects that a message names
+_NOTHING = "there is no row to learn from; see data.train (or data.dataset.train) and data.columns"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +88,21 @@ class Preparation:
 
     def head(self, learning: Learning) -> Head | None:
         """What the model is to give; one time through the rows where the task finds it there."""
-        columns: dict[str, list[pa.ChunkedArray]] = {}
-        for piece in corpus.read(self._train) if learning.task.finds_head else ():
+        whole = self._targets() if learning.task.finds_head else {}
+        return learning.task.head(whole, self._named(learning.facts), learning.options)
+
+    def _targets(self) -> dict[str, pa.ChunkedArray]:
+        """Of all rows to learn from, good ones; raises InputError where there is no row at all."""
+        rows = 0
+        chunks: dict[str, list[pa.Array]] = {name: [] for name in sorted(self._train.targets)}
+        for piece in corpus.read(self._train):
+            rows += len(piece.rows)
             mine = pa.array(~self._kept_back(piece)[piece.places])
             for name, column in piece.targets.items():
-                columns.setdefault(name, []).append(column.filter(mine))
-        whole = {
-            name: pa.chunked_array([chunk for one in found for chunk in one.chunks])
-            for name, found in columns.items()
-        }
-        return learning.task.head(whole, self._named(learning.facts), learning.options)
+                chunks[name] += column.filter(mine).chunks
+        if not rows:
+            raise InputError(_NOTHING)
+        return {name: pa.chunked_array(found, corpus.TEXT) for name, found in chunks.items()}
 
     def _named(self, facts: ModelFacts) -> ModelFacts:
         """Class labels are the model's labels, in their order, unless it has them all already."""
@@ -114,10 +120,12 @@ class Preparation:
         rejects = [*tally.rejects, *kept.rejects]
         rows = tally.rows + kept.rows
         _write_lines(places.rejects, rejects)
-        self._judge(rejects, rows + len(rejects), train, say)
+        self._judge(rejects, rows + len(rejects), say)
+        self._refuse_none(train, validation)
         return Data(
             rows=rows,
             rejected=len(rejects),
+            train_rows=tally.rows,
             train=train,
             validation=validation,
             labels=head.labels if head else (),
@@ -171,22 +179,32 @@ class Preparation:
             tally.tokens += int(made[examples.LENGTH].to_numpy().sum()) // learned.encoded.unit
             yield made
 
-    def _judge(self, rejects: list[dict[str, Any]], rows: int, train: int, say: Say) -> None:
-        if rejects:
-            first = "; ".join(
-                f"{one['shard']} at {one['position']}: {one['reason']}" for one in rejects[:_SHOWN]
+    def _judge(self, rejects: list[dict[str, Any]], rows: int, say: Say) -> None:
+        if not rejects:
+            return
+        first = "; ".join(
+            f"{one['shard']} at {one['position']}: {one['reason']}" for one in rejects[:_SHOWN]
+        )
+        told = f"{len(rejects):,} of {rows:,} rows cannot be learned from: {first}"
+        if self._section.on_bad_row == "fail":
+            raise RowRefused(f"{told}; mend them, or set data.on_bad_row to 'reject'")
+        if len(rejects) > self._section.max_rejected * rows:
+            raise InputError(
+                f"{told}; data.max_rejected allows {self._section.max_rejected:.2%}; mend the "
+                "rows or data.columns, or raise it"
             )
-            told = f"{len(rejects):,} of {rows:,} rows cannot be learned from: {first}"
-            if self._section.on_bad_row == "fail":
-                raise RowRefused(f"{told}; mend them, or set data.on_bad_row to 'reject'")
-            if len(rejects) > self._section.max_rejected * rows:
-                raise InputError(
-                    f"{told}; data.max_rejected allows {self._section.max_rejected:.2%}; mend the "
-                    "rows or data.columns, or raise it"
-                )
-            say(told)
+        say(told)
+
+    def _refuse_none(self, train: int, validation: int) -> None:
+        """Raise InputError without an example to learn from, or to measure by where wanted."""
         if not train:
-            raise InputError("there is no row to learn from; see data.train and data.columns")
+            raise InputError(_NOTHING)
+        if self._validation is not None and not validation:
+            named = "data.validation" if self._section.validation else "data.dataset.validation"
+            raise InputError(
+                f"{named}: there is no row to measure by; name others, or remove it to keep some "
+                "of the rows to learn from back"
+            )
 
 
 def headed(learning: Learning, head: Head | None) -> Learning:

@@ -27,7 +27,8 @@ def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
     """The weight of each label; () where all count alike.
 
     Balanced is n / (labels * count), as scikit-learn has it: the mean over all rows is 1. Of labels
-    that do not exclude each other it is how many rows lack a label for each that has it.
+    that do not exclude each other it is how many rows lack a label for each that has it. Both count
+    rows: a text counts once, in however many windows it is read.
     """
     if wish == "none":
         return ()
@@ -39,7 +40,7 @@ def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
     counts = np.array([data.counts.get(label, 0) for label in data.labels], np.float64)
     present = np.maximum(counts, 1)
     if objective == "label_sets":
-        given = np.maximum(data.train - counts, 1) / present
+        given = np.maximum(data.train_rows - counts, 1) / present
     else:
         given = counts.sum() / (np.count_nonzero(counts) * present)
     return tuple(float(weight) for weight in given)

@@ -1,0 +1,31 @@
+"""What the card of a trained model says of its labels."""
+
+import pytest
+
+from labelmill.reports.training_card import card
+
+TOLD = {
+    "task": "token-classification", "model": "start", "path": "model", "columns": {}, "options": {},
+    "epochs": 1.0, "steps": 2, "best_step": 2, "workers": 1, "device": "cpu",
+    "precision": "float32", "finished": "today", "fingerprint": "f", "model_digest": "d",
+    "labelmill": "1", "transformers": "5", "torch": "2", "metrics": {}, "metric": "loss",
+    "judged": None, "settings": {}, "history": [],
+}  # fmt: skip
+
+
+def carded(counts: dict[str, int]) -> str:
+    data = {"train": 9, "validation": 1, "rejected": 0, "counts": counts, "digests": {}}
+    return card(TOLD | {"data": data})
+
+
+@pytest.mark.parametrize("counts", [{"B-PER": 8, "B-LOC": 2}, {"B-PER": 8, "B-LOC": 2, "B-ORG": 0}])
+def test_commonest_label_is_compared_with_the_rarest_that_is_there(counts):
+    said = carded(counts)
+    assert "occurs 4.0 times as often as the rarest that is there" in said
+    assert "| B-PER | 8 |" in said
+
+
+def test_one_label_is_compared_with_none():
+    said = carded({"B-PER": 8})
+    assert "| B-PER | 8 |" in said
+    assert "as often as" not in said
