@@ -45,6 +45,9 @@ def test_blank_answers_are_none_for_learning_and_for_gold():
     found, errors = spans([CONTEXT] * 3, answers, None, None)
     assert (found, errors) == ([(0, 0), (4, 7), (0, 0)], {})
     assert texts(answers).to_pylist() == [[], ["fox"], []]
+    null = [squad(None, None)]
+    assert spans([CONTEXT], null, None, None) == ([(0, 0)], {})
+    assert texts(null).to_pylist() == [[]]
     plain = ["  ", "fox", ""]
     assert spans([CONTEXT] * 3, None, plain, None) == (found, {})
     gold = QuestionAnswering().gold({"answer": pa.chunked_array([plain])})

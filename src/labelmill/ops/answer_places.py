@@ -65,16 +65,22 @@ def _of_squad(answers: str) -> list[tuple[str, int | None]]:
     try:
         told: Any = json.loads(answers)
         texts, starts = told["text"], told["answer_start"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        texts = starts = None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _shapeless(answers) from error
+    if texts is None and starts is None:  # as some write a question without answer
+        return []
     if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
-        raise _BadAnswer(
-            f"answers {answers!r:.60} found, expected "
-            '{"text": [...], "answer_start": [...]}, both of one length'
-        )
+        raise _shapeless(answers)
     if not all(isinstance(text, str) for text in texts) or not all(map(_is_whole, starts)):
         raise _BadAnswer(f"answers {answers!r:.60} found, expected texts and whole numbers")
     return [(text, start) for text, start in zip(texts, starts, strict=True) if text.strip()]
+
+
+def _shapeless(answers: str) -> _BadAnswer:
+    return _BadAnswer(
+        f"answers {answers!r:.60} found, expected "
+        '{"text": [...], "answer_start": [...]}, both of one length'
+    )
 
 
 def _number(start: str | None) -> int | None:
