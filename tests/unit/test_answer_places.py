@@ -66,7 +66,7 @@ def test_blank_answers_are_none_for_learning_and_for_gold():
         ('{"text": [1], "answer_start": [0]}', "whole numbers"),
         (squad("fox", [4]), "both of one length"),
         (squad("fox", 4), "both of one length"),
-        (squad(None, None), "both of one length"),
+        (squad(None, [1]), "both of one length"),
         (squad(["fox", 1], [4, 0]), "whole numbers"),
         (squad(["fox", None], [4, 0]), "whole numbers"),
         (squad(["fox", "dog"], [4, None]), "whole numbers"),
