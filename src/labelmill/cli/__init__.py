@@ -5,6 +5,7 @@ Heavy imports sit inside command bodies, so that `--help` answers at once.
 
 import gc
 import os
+import signal
 import sys
 
 import click
@@ -264,6 +265,7 @@ def demo(directory: str, rows: int, verbose: bool) -> None:
 def main() -> None:
     """The entry point: our own errors become one message on stderr and their exit code."""
     _set_up_ray()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # KeyboardInterrupt, as Ctrl-C does
     # Imports make some hundred thousand objects, which stay: Python looks through them for garbage
     # every 700 new ones, a fifth of the time that the imports take, and once more at its end.
     gc.set_threshold(_GARBAGE)
