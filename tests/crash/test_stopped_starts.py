@@ -1,4 +1,4 @@
-"""Jobs that are told to stop before a row is labelled: while Ray starts, and while they are planned."""
+"""Jobs that are told to stop before a row is labelled: while Ray starts, and while planned."""
 
 import signal
 import threading
@@ -31,7 +31,8 @@ class Source:
                 asked.set()
                 shut.wait()
 
-            do_GET = do_HEAD
+            def do_GET(self) -> None:
+                self.do_HEAD()
 
         self._shut = shut
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
