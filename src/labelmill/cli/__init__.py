@@ -20,7 +20,7 @@ Exit codes:
   1  failed
   2  the job file, the command line or the source is wrong
   3  unfinished; running the same command again goes on
-  4  finished, but shards were damaged or too many rows rejected
+  4  finished, but shards were damaged; or too many rows rejected, which ends a job early
 """
 _GARBAGE = 10_000  # new objects that may be garbage before Python looks for it
 
@@ -159,7 +159,7 @@ def verify(output: str, source: bool, as_json: bool) -> None:
     """Re-read the run in the directory OUTPUT and prove that every row is there once.
 
     Sizes and checksums of all parts, their own row counts, and that splits join without gap or
-    overlap. Exit code 0 where all holds, 1 where something does not.
+    overlap. Exit code 0 where all holds, 1 where not, 4 where it does, but shards are damaged.
     """
     from labelmill.cli import looking
 
