@@ -1,4 +1,4 @@
-"""Verification: re-reads a run's output and proves that every row of the source is there once.
+"""Verification: re-reads a run's output and proves that every row that was read is there once.
 
 It does not trust our own counts: it takes every part's checksum and counts its rows anew, holds the
 splits of every shard end to end, counts the rejects that are kept, and with `source` compares with
@@ -57,6 +57,7 @@ class Verification:
 
     problems: tuple[Problem, ...]
     shards: int
+    shards_damaged: int  # what lies behind the damage nobody could read
     parts: int
     part_bytes: int  # read back
     rows_read: int  # of the source, by the receipts
@@ -110,6 +111,7 @@ class _Verifier:
         return Verification(
             problems=tuple(self._problems),
             shards=len(self._state.records),
+            shards_damaged=sum(shard.damaged for _, shard in self._state.coverage.items()),
             parts=self._counts["parts"],
             part_bytes=self._counts["bytes"],
             rows_read=self._state.tally.sums["rows_read"],

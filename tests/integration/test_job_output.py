@@ -244,7 +244,7 @@ def test_on_bad_row_null_of_json_lines_keeps_what_is_an_object(tmp_path: Path, m
 def test_on_bad_row_fail_stops_naming_the_row(tmp_path: Path, model: str) -> None:
     parquet_shard(tmp_path, text=["cat", None])
 
-    with pytest.raises(RowRefused, match=r"'a\.parquet', position 1: field 'text'.*on_bad_row"):
+    with pytest.raises(RowRefused, match=r"'a\.parquet', position 1: field 'text'.*bad_row.*new"):
         run(tmp_path, model, source={"on_bad_row": "fail"})
 
 

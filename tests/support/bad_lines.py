@@ -142,6 +142,20 @@ def _bytes() -> list[BadShard]:
             rejects=((len(rows(1)), "lone surrogate"),),
             kept_only=True,
         ),
+        BadShard(
+            name="surrogate-name.jsonl",
+            data=rows(1) + b'{"id": 1, "text": "a", "lone\\ud800": 5}\n' + rows(1, 2),
+            good=(0, 2),
+            rejects=((len(rows(1)), "lone surrogate in a field that the run has no column for"),),
+            kept_only=True,
+        ),
+        BadShard(
+            name="surrogate-name-inside.jsonl",
+            data=rows(1) + b'{"id": 1, "text": "a", "bag": {"\\ud800": 5}}\n' + rows(1, 2, bag={}),
+            good=(0, 2),
+            rejects=((len(rows(1)), "field 'bag': lone surrogate"),),
+            kept_only=True,
+        ),
         BadShard(name="mark.jsonl", data=_MARK + rows(2), good=(0, 1)),
         BadShard(name="only-mark.jsonl", data=_MARK),
         BadShard(

@@ -203,6 +203,14 @@ def test_parse_unknown_field_is_dropped_or_bad_as_the_schema_says() -> None:
     )
 
 
+def test_parse_field_whose_name_is_not_utf8_is_dropped_or_bad_as_the_schema_says() -> None:
+    line = b'{"text": "a", "n\\ud800": 1}'
+    assert parse(PLANS[3], line)[0]["error"] is None
+    for plan in (PLANS[5], PLANS[6]):
+        (row,) = parse(plan, line)
+        assert row["error"] == "lone surrogate in a field that the run has no column for"
+
+
 def test_parse_numbers_at_the_edges_are_kept_exactly() -> None:
     kept = pa.schema([("n", pa.int64()), ("f", pa.float64())])
     texts = [

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelmill.ops.json_types import infer, is_json_text, json_text, unify
+from labelmill.ops.json_types import (
+    children,
+    holds_json_text,
+    infer,
+    is_json_text,
+    json_text,
+    unify,
+)
 from labelmill.ops.json_values import loads
 
 
@@ -52,6 +59,8 @@ def test_infer_values_that_agree_have_their_type(values: list[str], expected: pa
         ['{"a": 1}', "[1]"],
         ["{" + ", ".join(f'"{key}": 1' for key in range(101)) + "}"],
         [f'{{"{key}": 1}}' for key in range(101)],
+        ['{"a": 1, "\\ud800": 1}'],
+        ['[{"\\udfff": 1}]'],
     ],
 )
 def test_infer_values_that_disagree_are_json_text(values: list[str]) -> None:
@@ -69,6 +78,42 @@ def test_infer_disagreement_inside_an_object_stays_inside() -> None:
 def test_infer_columns_come_in_order_of_appearance() -> None:
     assert infer([{"b": 1}, {"c": 1, "a": 1}, {"b": None}]).names == ["b", "c", "a"]
     assert infer([]).names == []
+
+
+def test_infer_leaves_out_a_name_that_is_not_utf8() -> None:
+    assert infer([{"a": 1, "b\ud800": 2}, {"b\ud800": None}]).names == ["a"]
+
+
+def nested(levels: int, opening: str, closing: str) -> str:
+    return opening * levels + "1" + closing * levels
+
+
+@pytest.mark.parametrize("levels", [31, 32])
+def test_infer_nests_as_deep_as_32_levels(levels: int) -> None:
+    for value in (nested(levels, "[", "]"), nested(levels, '{"a": ', "}")):
+        assert depth(inferred(value)) == levels
+        assert not holds_json_text(inferred(value))
+
+
+@pytest.mark.parametrize("levels", [33, 70, 199])
+def test_infer_what_lies_deeper_than_32_levels_is_json_text(levels: int) -> None:
+    objects, mixed = inferred(nested(levels, '{"a": ', "}")), nested(levels // 2, '[{"a": ', "}]")
+    assert is_json_text(inferred(nested(levels, "[", "]")))
+    assert (depth(objects), holds_json_text(objects)) == (32, True)
+    assert depth(inferred(f"[{mixed}]")) <= 32
+
+
+def depth(field: pa.Field) -> int:
+    inner = children(field.type)
+    return 1 + max(map(depth, inner)) if inner else 0
+
+
+@pytest.mark.parametrize("levels", [33, 70, 199])
+def test_unify_does_not_nest_deeper_than_32_levels(levels: int) -> None:
+    deep = inferred(nested(levels, '{"a": ', "}"))
+    for other in ('{"b": [[1]]}', "null", nested(20, '{"a": ', "}"), nested(31, '{"a": ', "}")):
+        for joined in (unify(deep, inferred(other)), unify(inferred(other), deep)):
+            assert depth(joined) <= 32
 
 
 VALUES: st.SearchStrategy[Any] = st.recursive(

@@ -222,6 +222,33 @@ def test_cast_takes_strings_of_every_layout(array: pa.Array) -> None:
     assert found["x"].to_pylist() == ["a", None]
 
 
+VIEW = pa.list_view(pa.int64())
+LISTS = [[1], [2, 3], None, [], [4]]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array(LISTS, VIEW),
+        pa.array(LISTS, pa.large_list_view(pa.int64())),
+        pa.ListViewArray.from_arrays(pa.array([1, 0, 0]), pa.array([2, 2, 0]), pa.array([1, 2, 3])),
+        pa.array([["a", None], None, ["b"]], pa.list_view(pa.string_view())),
+        pa.array([LISTS, None, LISTS[:2]], pa.list_view(VIEW)),
+        pa.array([LISTS, None, LISTS[:2]], pa.list_(VIEW)),
+        pa.array([LISTS[:2], None, LISTS[1:3]], pa.list_(VIEW, 2)),
+        pa.array([{"a": [1]}, None, {"a": None}, {"a": [2, 3]}], pa.struct([("a", VIEW)])),
+        pa.array([[("a", [1])], None, [("b", None), ("c", [2])]], pa.map_(pa.string(), VIEW)),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_cast_keeps_the_values_of_list_views(array: pa.Array) -> None:
+    for part in (array, array[1:], array[1:-1], array[:0]):
+        table = pa.table({"x": part})
+        found = cast(table, plain_schema(table.schema))
+        found.validate(full=True)
+        assert found["x"].to_pylist() == part.to_pylist()
+
+
 @pytest.mark.parametrize(
     ("array", "kind"),
     [

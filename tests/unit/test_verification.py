@@ -1,5 +1,6 @@
 """Verification: what is wrong with a run is found by name, and nothing is found in a whole one."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from labelmill.cli import group
 from labelmill.errors import CorruptRun, LedgerError
 from labelmill.ledger import lines, names
 from labelmill.ledger.commit import commit
@@ -168,6 +171,33 @@ def test_verify_accepts_a_gap_that_breaks_explain(
 ) -> None:
     _label(tmp_path / "out", source[:1], gap=3, breaks=breaks).seal()
     assert verify(str(tmp_path / "out"), source=True).ok
+
+
+def test_verify_of_damaged_shards_says_so_and_ends_with_4(
+    tmp_path: Path, source: tuple[Shard, ...], output: Path
+) -> None:
+    breaks = (Break(start=20, stop=23, reason="page"),)
+    _label(tmp_path / "damaged", source[:1], gap=3, breaks=breaks).seal()
+
+    ended = {
+        (place, *options): CliRunner().invoke(group, ["verify", str(place), *options])
+        for place in (output, tmp_path / "damaged")
+        for options in ([], ["--json"])
+    }
+
+    codes = [each.exit_code for each in ended.values()]
+    whole, whole_json, damaged, damaged_json = (each.stdout for each in ended.values())
+    assert codes == [0, 0, 4, 4]
+    assert "every row is there once" in whole
+    assert "every row that could be read is there once; 1 shards are damaged" in flat(damaged)
+    assert f"labelmill status {tmp_path / 'damaged'} --damage" in flat(damaged)
+    told = [json.loads(each) for each in (whole_json, damaged_json)]
+    assert [(each["ok"], each["shards_damaged"]) for each in told] == [(True, 0), (True, 1)]
+
+
+def flat(text: str) -> str:
+    """Without the line breaks that a narrow terminal gets."""
+    return " ".join(text.split())
 
 
 @pytest.mark.parametrize("piece", [(21, 23), (20, 22), (0, 20)])

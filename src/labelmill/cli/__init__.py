@@ -5,6 +5,7 @@ Heavy imports sit inside command bodies, so that `--help` answers at once.
 
 import gc
 import os
+import signal
 import sys
 
 import click
@@ -19,7 +20,7 @@ Exit codes:
   1  failed
   2  the job file, the command line or the source is wrong
   3  unfinished; running the same command again goes on
-  4  finished, but shards were damaged or too many rows rejected
+  4  finished, but shards were damaged; or too many rows rejected, which ends a job early
 """
 _GARBAGE = 10_000  # new objects that may be garbage before Python looks for it
 
@@ -158,7 +159,7 @@ def verify(output: str, source: bool, as_json: bool) -> None:
     """Re-read the run in the directory OUTPUT and prove that every row is there once.
 
     Sizes and checksums of all parts, their own row counts, and that splits join without gap or
-    overlap. Exit code 0 where all holds, 1 where something does not.
+    overlap. Exit code 0 where all holds, 1 where not, 4 where it does, but shards are damaged.
     """
     from labelmill.cli import looking
 
@@ -264,6 +265,7 @@ def demo(directory: str, rows: int, verbose: bool) -> None:
 def main() -> None:
     """The entry point: our own errors become one message on stderr and their exit code."""
     _set_up_ray()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # KeyboardInterrupt, as Ctrl-C does
     # Imports make some hundred thousand objects, which stay: Python looks through them for garbage
     # every 700 new ones, a fifth of the time that the imports take, and once more at its end.
     gc.set_threshold(_GARBAGE)

@@ -13,7 +13,7 @@ from labelmill.config.job import LabelJob
 from labelmill.engines import Use
 from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
-from labelmill.ledger.manifest import Manifest
+from labelmill.ledger.opening import require_openable
 from labelmill.ledger.run import Run
 from labelmill.ledger.status import Status, read_status
 from labelmill.pipeline import Cluster, Committed, Shape
@@ -27,7 +27,6 @@ from labelmill.reports.progress import Progress
 from labelmill.reports.summary import summary
 from labelmill.stages.quantization import with_int8
 from labelmill.stages.read import ReadWork
-from labelmill.storage import open_store
 
 WHOLE, UNFINISHED, SPOILT = 0, 3, 4  # exit codes; the others are the errors' own
 
@@ -58,16 +57,19 @@ def label(
 
 
 def describe(path: str, overrides: Sequence[str], slice_: Slice | None, *, as_json: bool) -> None:
-    """Print what the job would do, as this machine would do it; starts no Ray, writes nothing."""
+    """Print what the job would do, as this machine would do it; starts no Ray, writes nothing.
+
+    What the job itself would refuse is refused here too.
+    """
     job = load(path, overrides)
     gpus = job.resources.gpus_per_replica
     plan = make_plan(job, functools.partial(resolve, gpus=None if gpus == "auto" else gpus))
-    there = Manifest.load(open_store(job.output.path)) is not None
+    require_openable(job.output.path, plan.manifest, plan.listing.shards)
     shards = [shard.path for shard in plan.listing.shards]
     first, step = slice_ or (0, 1)
     told = DryRun(
         plan=plan,
-        status=read_status(job.output.path) if there else None,
+        status=read_status(job.output.path) if plan.resumes else None,
         mine=frozenset(shards[first::step]),
         replicas=str(job.resources.replicas),
     )

@@ -103,7 +103,8 @@ _EXIT_CODES = """\
 | 1 | failed |
 | 2 | nothing was done: the command line, the job, its data or the output cannot be used |
 | 3 | unfinished: run the same command again and it goes on |
-| 4 | finished, but shards were damaged or more rows rejected than `output.max_rejected` |
+| 4 | finished, but shards were damaged; or more rows rejected than `output.max_rejected`, which \
+ends a job early |
 """
 
 _FINGERPRINT = """\

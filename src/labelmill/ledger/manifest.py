@@ -85,9 +85,13 @@ class Manifest:
         if store.create(names.MANIFEST, self.to_json()):
             return self
         standing = Manifest.from_json(bulk.read(store, names.MANIFEST), store.url)
-        if standing.fingerprint != self.fingerprint:
-            raise FingerprintChanged(_refusal(store.url, standing, self))
+        self.require_settings_of(standing, store.url)
         return standing
+
+    def require_settings_of(self, standing: "Manifest", where: str) -> None:
+        """Raise FingerprintChanged where the run at `where` was started with other settings."""
+        if standing.fingerprint != self.fingerprint:
+            raise FingerprintChanged(_refusal(where, standing, self))
 
 
 _PLAIN = tuple(

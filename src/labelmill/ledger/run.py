@@ -24,11 +24,11 @@ from labelmill.ledger import names
 from labelmill.ledger.attempts import Attempt, read_attempts
 from labelmill.ledger.commit import part_checksum
 from labelmill.ledger.manifest import Manifest
+from labelmill.ledger.opening import require_room
 from labelmill.ledger.part_names import parse_part
 from labelmill.ledger.parts import (
     adopt,
     clean,
-    data_files,
     require_sizes,
     survey,
     void_missing,
@@ -87,7 +87,7 @@ class Run:
         """The same in a store that is open."""
         shards = tuple(shards)
         if Manifest.load(store) is None:
-            _require_room(store)
+            require_room(store)
         run = cls(store, manifest.settle(store), attempt)
         run._begin(shards)
         return run
@@ -262,20 +262,3 @@ def is_sealed(store: Store, state: State) -> bool:
     except FileMissing:
         return False
     return state.finished()
-
-
-def _require_room(store: Store) -> None:
-    """A run begins where no other data lies, which would be read together with ours."""
-    data = next((path for path, _ in data_files(store)), None)
-    ledger = next((e.path for e in store.list(names.ROOT) if e.path != names.MANIFEST), None)
-    if (data is None and ledger is None) or Manifest.load(store) is not None:
-        return  # empty, or another driver has begun the run while we looked
-    if ledger is not None:
-        raise CorruptRun(
-            f"{store.url!r} holds {ledger!r} but no manifest; restore the manifest, or use a new "
-            "output directory"
-        )
-    raise LedgerError(
-        f"{store.url!r} holds {data!r} and no run of labelmill; use an empty or new output "
-        "directory"
-    )

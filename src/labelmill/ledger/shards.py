@@ -18,6 +18,8 @@ from labelmill.ledger.part_names import require_names
 from labelmill.splits import Shard
 from labelmill.storage import Store, bulk
 
+_IDENTITY = ("size", "version", "format")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRecord:
@@ -82,19 +84,28 @@ def register(
 ) -> bool:
     """Record what is new in the source; True where a shard was replaced, which voids receipts.
 
-    Raises InputError for a changed shard, for one that is gone before it was done, for two of one
-    name, and for a name that no part can have.
+    Raises as `missing_records` does.
     """
-    listed = require_names(shards, part_format)
-    while True:
-        require_present(records, coverage, listed)
-        news = [news for shard in listed.values() if (news := _news(records, coverage, shard))]
-        if not news:
-            return False
+    shards = tuple(shards)
+    while news := missing_records(records, coverage, shards, part_format):
         if records.append(news):
             return any(record.generation for record in news)
         records.refresh()
         coverage.expect(records)
+    return False
+
+
+def missing_records(
+    records: ShardRecords, coverage: Coverage, shards: Iterable[Shard], part_format: str
+) -> list[ShardRecord]:
+    """What is to be recorded of the source; changes nothing.
+
+    Raises InputError for a changed shard, for one that is gone before it was done, for two of one
+    name, and for a name that no part can have.
+    """
+    listed = require_names(shards, part_format)
+    require_present(records, coverage, listed)
+    return [news for shard in listed.values() if (news := _news(records, coverage, shard))]
 
 
 def require_present(records: ShardRecords, coverage: Coverage, listed: Mapping[str, Shard]) -> None:
@@ -114,13 +125,19 @@ def _news(records: ShardRecords, coverage: Coverage, shard: Shard) -> ShardRecor
     if standing is None:
         return ShardRecord(shard=shard, generation=0)
     known = standing.shard
-    if (known.size, known.version, known.format) == (shard.size, shard.version, shard.format):
+    changes = _changes(known, shard)
+    if not changes:
         # The source was moved or is reached by another road: the same files elsewhere.
         return None if known.url == shard.url else replace(standing, shard=shard)
     if coverage.damaged(shard.path):
         return ShardRecord(shard=shard, generation=standing.generation + 1)
     raise InputError(
-        f"shard {shard.path!r} changed since the run began: size was {known.size}, is "
-        f"{shard.size}; version was {known.version!r}, is {shard.version!r}; restore it, or use a "
-        "new output directory"
+        f"shard {shard.path!r} changed since the run began: {'; '.join(changes)}; restore it, or "
+        "use a new output directory"
     )
+
+
+def _changes(known: Shard, found: Shard) -> list[str]:
+    """What tells that the file is another one."""
+    facts = [(name, getattr(known, name), getattr(found, name)) for name in _IDENTITY]
+    return [f"{name} was {was!r}, is {now!r}" for name, was, now in facts if was != now]

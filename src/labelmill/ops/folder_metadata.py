@@ -17,7 +17,7 @@ from labelmill.ops.csv_records import BadRecord, RecordReader
 from labelmill.ops.decompression import Stream
 from labelmill.ops.json_lines import LineReader
 from labelmill.ops.json_rows import RowParser, RowPlan
-from labelmill.ops.json_types import infer
+from labelmill.ops.json_types import infer, keeping_all
 from labelmill.ops.json_values import Document, decode
 from labelmill.splits import KEPT
 from labelmill.storage import open_file
@@ -87,7 +87,7 @@ def _lines(url: str) -> pa.Table:
         for document in map(decode, part.texts())
         if isinstance(document, Document)
     ]
-    parser = RowParser(RowPlan(fields={}, kept=infer(objects)))
+    parser = RowParser(RowPlan(fields={}, kept=keeping_all(infer(objects))))
     table = pa.concat_tables([parser.schema.empty_table(), *map(parser.parse, parts)])
     for begin, reason in zip(
         table["position"].to_pylist(), table["error"].to_pylist(), strict=True

@@ -31,6 +31,7 @@ from labelmill.ops.json_values import (
 )
 
 _SHOWN = 40  # characters of a number in a message
+_UNWRITABLE = BadLine(reason="lone surrogate in a field that the run has no column for")
 _Cell = Callable[[object, str], object]  # value and its source ("" where nobody asks) -> cell
 
 
@@ -95,11 +96,13 @@ class Fitter:
         sources, names = members(document.text), {column.name for column in misfits}
         if self._all:
             names |= document.value.keys() - self._known
+        if not all(map(encodable, names)):
+            return _UNWRITABLE
         if self._extra is None:
             return _refusal(document, sources, misfits, self._known)
         left = {name: source for name, source in sources.items() if name in names}
-        if any(lone_surrogate(source) for source in left.values()) or not all(map(encodable, left)):
-            return BadLine(reason="lone surrogate in a field that the run has no column for")
+        if any(map(lone_surrogate, left.values())):
+            return _UNWRITABLE
         return "{" + ", ".join(f"{_quoted(name)}: {source}" for name, source in left.items()) + "}"
 
 

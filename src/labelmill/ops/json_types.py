@@ -2,7 +2,8 @@
 
 The types are null, bool, int64, double, string, list<>, struct<> and *JSON text*: a string
 field that carries a mark and holds any value as its source text. Where values disagree the
-answer is JSON text, never an error and never a guess: digits in quotes stay a string.
+answer is JSON text, never an error and never a guess: digits in quotes stay a string. So are
+objects with a name that is not UTF-8, and what lies deeper than `MAX_LEVELS`.
 """
 
 from collections.abc import Iterable
@@ -11,10 +12,11 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.types as pt
 
-from labelmill.ops.json_values import Infinite
+from labelmill.ops.json_values import Infinite, encodable
 
 MARK = b"labelmill"
 MAX_KEYS = 100  # an object with more keys than this is a mapping, not a record
+MAX_LEVELS = 32  # of lists and structs in a column: Arrow's IPC refuses 64, and JSON has 200
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -59,19 +61,22 @@ def children(kind: pa.DataType) -> list[pa.Field]:
 
 
 def infer(objects: Iterable[dict[str, object]]) -> pa.Schema:
-    """The top-level columns of a sample, in the order of their first appearance."""
+    """The top-level columns of a sample, in the order of their first appearance.
+
+    Names that are not UTF-8 are left out: no column can be called so, and rows with one are bad.
+    """
     columns: dict[str, _Seen] = {}
     for item in objects:
         for name, value in item.items():
             columns.setdefault(name, _Seen()).add(value)
-    return pa.schema([seen.field(name) for name, seen in columns.items()])
+    return pa.schema([seen.field(name) for name, seen in columns.items() if encodable(name)])
 
 
 def unify(one: pa.Field, other: pa.Field) -> pa.Field:
     """The field that holds what either holds, under the name of the first.
 
     null gives way to anything and int64 to double; structs join their fields, lists their elements;
-    whatever else differs is JSON text.
+    whatever else differs is JSON text. What comes out is nested no deeper than either.
     """
     if is_json_text(one) or is_json_text(other):
         return json_text(one.name)
@@ -133,16 +138,24 @@ class _Seen:
             for name, member in value.items():
                 self.members.setdefault(name, _Seen()).add(member)
 
-    def field(self, name: str) -> pa.Field:
+    def field(self, name: str, level: int = 1) -> pa.Field:
         if len(self.kinds) > 1:
             mixed = self.kinds == {"int64", "double"} and self.exact
             return pa.field(name, pa.float64()) if mixed else json_text(name)
         kind = next(iter(self.kinds), "null")
+        if kind == "json" or self._beyond_arrow(level):
+            return json_text(name)
         if kind == "struct":
-            return _struct(name, [seen.field(key) for key, seen in self.members.items()])
+            members = self.members.items()
+            return _struct(name, [seen.field(key, level + 1) for key, seen in members])
         if kind == "list":
-            return _list(name, (self.items or _Seen()).field("item"))
-        return json_text(name) if kind == "json" else pa.field(name, pa.type_for_alias(kind))
+            return _list(name, (self.items or _Seen()).field("item", level + 1))
+        return pa.field(name, pa.type_for_alias(kind))
+
+    def _beyond_arrow(self, level: int) -> bool:
+        """Whether a list or object stood too deep, or an object had a name that is not UTF-8."""
+        nested = self.items is not None or bool(self.members)
+        return (nested and level > MAX_LEVELS) or not all(map(encodable, self.members))
 
 
 _NAMES = {dict: "struct", list: "list", str: "string", bool: "bool", type(None): "null"}

@@ -12,6 +12,7 @@ import pyarrow.types as pt
 
 from labelmill.errors import InputError
 from labelmill.ops.arrow_types import TypeConflict, join, plain
+from labelmill.ops.list_views import without_list_views
 
 # The metadata of a string column whose values are JSON text.
 JSON_TEXT: Mapping[bytes, bytes] = {b"labelmill": b"json"}
@@ -117,7 +118,7 @@ def _cast_column(table: pa.Table, field: pa.Field, source: str) -> pa.ChunkedArr
             "run's schema; restore the shard, or start a new run"
         )
     try:
-        return column.cast(field.type)
+        return without_list_views(column).cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
             f"{source}: column {field.name!r} holds a value that is no {field.type} ({error}); "

@@ -8,6 +8,7 @@ Ray's own chatter is held back unless asked for.
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import warnings
@@ -46,7 +47,7 @@ def session(*, verbose: bool) -> Iterator[Cluster]:
     """
     if not verbose:
         _hush()
-    with contextlib.nullcontext() if verbose else _withheld():
+    with contextlib.nullcontext() if verbose else _withheld(), _own_sigterm():
         _join_or_start(verbose=verbose)
     # Ray prints on stdout that a worker has died, also while it shuts down; stdout is for results.
     with contextlib.redirect_stdout(sys.stderr):
@@ -102,6 +103,22 @@ def _join_or_start(*, verbose: bool) -> None:
             "memory, run the same command again; what Ray's processes said is in "
             "'ray/session_latest/logs' below the directory for temporary files, or in RAY_TMPDIR"
         ) from error
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """The caller's handler of SIGTERM stands again at the end.
+
+    `ray.init` puts its own in place, which raises SystemExit(15): no message, and no exit code of
+    ours. What it raises meanwhile is KeyboardInterrupt.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end() -> None:

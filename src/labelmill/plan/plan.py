@@ -22,11 +22,12 @@ from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.part_names import require_names
 from labelmill.ops import plugins
 from labelmill.ops.columns import output_schema
+from labelmill.ops.fields import TYPES
 from labelmill.plan.reading import Reading, first_reading, next_reading
 from labelmill.plan.runtime import Corpus, Resolved, cut_rule, standing_choice, use_of
 from labelmill.source import Listing, list_shards, refuse_overlap
-from labelmill.storage import open_store
-from labelmill.tasks import Task, Work
+from labelmill.storage import open_store, refuse_no_room
+from labelmill.tasks import Fields, Task, Work
 
 # Engine and precision as wanted, and what for -> as they will be.
 Resolver = Callable[[str, str, Use], Resolved]
@@ -52,6 +53,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
 
     `resolve` is asked once, after everything else was found to be in order.
     """
+    refuse_no_room(job.output.path)
     refuse_overlap(job.source.path, job.output.path)
     standing = Manifest.load(open_store(job.output.path))
     listing = list_shards(job.source.path, job.source.format)
@@ -72,6 +74,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         reading = first_reading(job, task.fields, added, listing.shards)
     else:
         reading = next_reading(job, task.fields, standing, listing.shards)
+    task.encode(_no_rows(reading), processor, facts, job.options)  # a max_length without room, say
     wanted = standing_choice(standing.settings if standing else None, job)
     resolved = resolve(*wanted, use)
     corpus = Corpus(rows=reading.rows, size=sum(shard.size for shard in listing.shards))
@@ -87,6 +90,12 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         manifest=draft.manifest(standing),
         resumes=standing is not None,
     )
+
+
+def _no_rows(reading: Reading) -> Fields:
+    """What `Task.encode` gets of a split without a good row; it refuses options all the same."""
+    bound = reading.binding
+    return {name: pa.nulls(0, TYPES[bound.kinds.get(name, "text")]) for name in bound.columns}
 
 
 @dataclass(frozen=True, slots=True)

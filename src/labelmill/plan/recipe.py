@@ -25,7 +25,7 @@ class Runtime:
     device: str  # "cpu" or "cuda"
     threads: int  # CPU threads of one replica
     budget: int | None  # tokens a microbatch; None: the engine's default for its device
-    min_agreement: float  # share of sampled rows whose label must equal float32's
+    min_agreement: float  # share of rows whose label must equal float32's; see `agreement.enforce`
     quantized: Quantized | None = None  # the run's model, where the precision is int8
 
 

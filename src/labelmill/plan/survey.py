@@ -119,8 +119,11 @@ def _unite(found: list[tuple[Shard, Inspection]], use: Use) -> pa.Schema:
     lines = [seen.schema for shard, seen in found if shard.format == JSONL]
     tables = [(shard.path, seen.schema) for shard, seen in found if shard.format != JSONL]
     if lines:
+        united = _unite_lines(lines, use)
+        if not tables:
+            return united  # as it is: `schemas` does not know of JSON text inside a struct
         first = next(shard.path for shard, _ in found if shard.format == JSONL)
-        tables.append((first, _unite_lines(lines, use)))
+        tables.append((first, united))
     needed = schemas.unify(
         (path, pa.schema([column for column in schema if use.needs(column.name)]))
         for path, schema in tables

@@ -54,10 +54,19 @@ def findings(found: Verification, output: str) -> RenderableType:
         f"{found.rows_rejected:,} rejected"
     )
     if found.ok:
-        return Group(compared, Text("every row is there once"))
+        return Group(compared, Text(_proven(found, output)))
     table = Table("problem", "where", "found", "expected")
     for problem in found.problems[:_LISTED]:
         table.add_row(*map(Text, (problem.kind, problem.path, problem.found, problem.expected)))
     more = len(found.problems) - _LISTED
     rest = [Text(f"... and {more:,} more")] if more > 0 else []
     return Group(compared, Text(f"{len(found.problems):,} problems"), table, *rest)
+
+
+def _proven(found: Verification, output: str) -> str:
+    if not found.shards_damaged:
+        return "every row is there once"
+    return (
+        f"every row that could be read is there once; {found.shards_damaged:,} shards are damaged: "
+        f"'labelmill status {output} --damage' says where"
+    )

@@ -30,6 +30,14 @@ class DryRun:
         )
         return [s.path for s in self.plan.listing.shards if s.path in self.mine - done]
 
+    def splits(self) -> int | None:
+        """At least so many; of a run that is there all, None while nobody knows."""
+        if self.status is None:
+            return _least_splits(self.plan)
+        known = {line.path for line in self.status.shard_lines}
+        listed = {shard.path for shard in self.plan.listing.shards}
+        return self.status.splits if listed <= known else None
+
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         plan, status = self.plan, self.status
@@ -48,7 +56,7 @@ class DryRun:
             "rows": plan.reading.rows,
             "split_rows": plan.manifest.rule.split_rows,
             "split_bytes": plan.manifest.rule.split_bytes,
-            "splits": _least_splits(plan),
+            "splits": self.splits(),
             "splits_done": status.splits_done if status else 0,
             "rows_done": status.rows_read if status else 0,
             "foreign": list(plan.listing.foreign),
@@ -71,7 +79,11 @@ class DryRun:
 
 
 def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = "only reading can tell" if told["rows"] is None else f"{told['rows']:,}"
+    rows, splits = (
+        "only reading can tell" if told[name] is None else f"{told[name]:,}"
+        for name in ("rows", "splits")
+    )
+    least = "" if told["resumes"] else "at least "
     return [
         (
             "output",
@@ -85,7 +97,7 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
             f"{told['shards']:,} ({told['bytes']:,} bytes), {told['shards_pending']:,} pending",
         ),
         ("rows", f"{rows}; {told['rows_done']:,} done"),
-        ("splits", f"at least {told['splits']:,}; {told['splits_done']:,} done"),
+        ("splits", f"{least}{splits}; {told['splits_done']:,} done"),
         ("a split", f"at most {told['split_rows']:,} rows and {told['split_bytes']:,} bytes"),
     ]
 

@@ -101,7 +101,7 @@ class Replica:
         )
 
     def _check(self, encoded: Encoded, parcel: Parcel) -> Mapping[str, float] | None:
-        """Compare a sample with float32; raises EngineError below the job's min_agreement."""
+        """Compare a sample with float32; raises EngineError where it proves too many flips."""
         runtime = self._recipe.runtime
         if runtime.precision == "float32" or not len(encoded) or not self._checked:
             return None

@@ -113,7 +113,7 @@ def _texts(rows: Rows, bad: pa.Array) -> list[str | None]:
 def _complaint(head: Head, reject: Reject) -> str:
     return (
         f"shard {head.split.shard!r}, position {reject.position}: {reject.reason}; mend the row, "
-        "or set source.on_bad_row to 'reject' or 'null'"
+        "or set source.on_bad_row to 'reject' or 'null' and use a new output directory"
     )
 
 

@@ -9,6 +9,7 @@ Every failure of a disk or network is a StorageError that names the file; a miss
 
 from labelmill.storage.opening import canonical, open_file, open_filesystem, open_store
 from labelmill.storage.remote import is_object_store
+from labelmill.storage.room import refuse_no_room
 from labelmill.storage.store import Entry, FileMissing, Kind, Store
 from labelmill.storage.transfer import clear, download, upload
 from labelmill.storage.urls import absolute, is_absolute, is_local, join, split_url
@@ -29,6 +30,7 @@ __all__ = [
     "open_file",
     "open_filesystem",
     "open_store",
+    "refuse_no_room",
     "split_url",
     "upload",
 ]

@@ -1,0 +1,46 @@
+"""Opening: whether a job may begin a run in a directory, or go on with the one that is there.
+
+It compares and changes nothing. What it lets pass can still be refused by `Run.open`, which reads
+more: the receipts of parts that lie there without one.
+"""
+
+from collections.abc import Iterable
+
+from labelmill.errors import CorruptRun, LedgerError
+from labelmill.ledger import names
+from labelmill.ledger.manifest import Manifest
+from labelmill.ledger.parts import data_files, require_sizes, survey
+from labelmill.ledger.shards import missing_records
+from labelmill.ledger.state import State
+from labelmill.splits import Shard
+from labelmill.storage import Store, open_store
+
+
+def require_openable(output_url: str, manifest: Manifest, shards: Iterable[Shard]) -> None:
+    """Raise what `Run.open` would raise of settings, shards, sizes of parts, and foreign data."""
+    store = open_store(output_url)
+    standing = Manifest.load(store)
+    if standing is None:
+        require_room(store)
+        return
+    manifest.require_settings_of(standing, store.url)
+    state = State(store)
+    missing_records(state.records, state.coverage, shards, standing.part_format)
+    require_sizes(survey(store, state, standing.part_format))
+
+
+def require_room(store: Store) -> None:
+    """A run begins where no other data lies, which would be read together with ours."""
+    data = next((path for path, _ in data_files(store)), None)
+    ledger = next((e.path for e in store.list(names.ROOT) if e.path != names.MANIFEST), None)
+    if (data is None and ledger is None) or Manifest.load(store) is not None:
+        return  # empty, or another driver has begun the run while we looked
+    if ledger is not None:
+        raise CorruptRun(
+            f"{store.url!r} holds {ledger!r} but no manifest; restore the manifest, or use a new "
+            "output directory"
+        )
+    raise LedgerError(
+        f"{store.url!r} holds {data!r} and no run of labelmill; use an empty or new output "
+        "directory"
+    )
