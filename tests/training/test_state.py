@@ -128,7 +128,9 @@ def test_output_below_a_file_is_refused(tmp_path):
     job = a_job(tmp_path)
     place = str(tmp_path / "rows.parquet" / "below" / "model")
     job = job.model_copy(update={"output": job.output.model_copy(update={"path": place})})
-    with pytest.raises(ConfigError, match=r"output\.path: .*rows\.parquet', which is a file"):
+    with pytest.raises(
+        ConfigError, match=r"output\.path: .*is below .*rows\.parquet', which is a file"
+    ):
         plan_of(job)
 
 

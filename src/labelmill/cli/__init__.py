@@ -159,7 +159,8 @@ def verify(output: str, source: bool, as_json: bool) -> None:
     """Re-read the run in the directory OUTPUT and prove that every row is there once.
 
     Sizes and checksums of all parts, their own row counts, and that splits join without gap or
-    overlap. Exit code 0 where all holds, 1 where not, 4 where it does, but shards are damaged.
+    overlap. Exit code 0 where all holds, 1 where something does not. Shards that were found
+    damaged are told of.
     """
     from labelmill.cli import looking
 

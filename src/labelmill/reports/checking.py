@@ -67,6 +67,6 @@ def _proven(found: Verification, output: str) -> str:
     if not found.shards_damaged:
         return "every row is there once"
     return (
-        f"every row that could be read is there once; {found.shards_damaged:,} shards are damaged: "
-        f"'labelmill status {output} --damage' says where"
+        f"every row that could be read is there once; damaged shards: {found.shards_damaged:,} "
+        f"('labelmill status {output} --damage' says where)"
     )

@@ -4,7 +4,6 @@ Beside the result lies its state (see `state`). A result that is there is whole,
 trained again.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from labelmill.config.train_job import TrainJob
 from labelmill.errors import ConfigError, LedgerError
 from labelmill.learning import Head
 from labelmill.ops import plugins
-from labelmill.storage import absolute, is_local, is_object_store
+from labelmill.storage import absolute, is_local, is_object_store, refuse_no_room
 from labelmill.tasks import Trainable, is_trainable, model_class, sentence
 from labelmill.training import corpus, labelling, manifest, ray_group, weights
 from labelmill.training.arguments import (
@@ -242,27 +241,14 @@ def _sentence_files(plan: Plan) -> dict[str, bytes]:
 
 
 def _result(job: TrainJob) -> str:
+    refuse_no_room(job.output.path)
     url = absolute(job.output.path)
-    if is_local(url):
-        _refuse_no_room(Path(url))
     if not is_local(url) and not is_object_store(url):
         raise ConfigError(
             f"output.path: {job.output.path!r} found, expected a directory on a disk that all "
             "workers share, or one behind s3://, gs:// or abfs://"
         )
     return url
-
-
-def _refuse_no_room(place: Path) -> None:
-    """Raise ConfigError where the directory cannot be made."""
-    there = next(parent for parent in place.parents if parent.exists())
-    if not there.is_dir():
-        raise ConfigError(f"output.path: {str(place)!r} is below {str(there)!r}, which is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"output.path: {str(place)!r} cannot be made, as {str(there)!r} cannot be written; "
-            "name a directory where you may write"
-        )
 
 
 def _task(job: TrainJob) -> Trainable:
