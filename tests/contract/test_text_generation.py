@@ -1,5 +1,6 @@
 """text-generation: it is transformers' `generate` row by row, in any company; chats and seeds."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,10 @@ def test_a_system_message_is_put_first_where_there_is_none(tiny):
         ('[{"role": "user"}]', "message 0 has no 'content'"),
         ('[{"role": "pirate", "content": "hi"}]', "no such role: pirate"),
         ('[{"role": "user", "content": 7}]', "refuses the messages"),
+        ('[{"role": "user", "content": "\\ud800"}]', "half of a surrogate pair"),
+        ('[{"role": "\\udfff", "content": "hi"}]', "half of a surrogate pair"),
+        ("[" * 100_000, "nested deeper than 200 levels"),
+        (f'[{{"role": "user", "content": {"[" * 300 + "]" * 300}}}]', "nested deeper"),
     ],
 )
 def test_messages_that_make_no_prompt_are_an_error_of_their_row(tiny, messages, reason):
@@ -185,6 +190,17 @@ def test_messages_that_make_no_prompt_are_an_error_of_their_row(tiny, messages, 
     assert encoded.rows.tolist() == [0, 2]
     assert list(encoded.errors) == [1]
     assert reason in encoded.errors[1]
+
+
+def test_nothing_to_go_on_from_is_an_error_of_its_row(tiny):
+    """Of a model that has no token that begins a text, as Qwen has none."""
+    facts, shared = known(tiny())
+    processor = copy.deepcopy(shared)
+    processor.bos_token = None
+    fields = columns({"text": ["", "the"]})
+    encoded = TASK.encode(fields, processor, facts, Options(max_new_tokens=12))
+    assert encoded.rows.tolist() == [1]
+    assert "the prompt is empty" in encoded.errors[0]
 
 
 def test_messages_without_a_chat_template_are_refused(tiny):

@@ -288,7 +288,6 @@ def test_classifier_of_other_labels_is_refused_with_them(tiny):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"labels": ("fast",), "threshold": 0.3}, r"options\.threshold"),
         ({"labels": ("fast",), "max_length": 65}, r"options\.max_length: 65 .* \(64\)"),
         (
             {"labels": ("fast",), "multi_label": True, "threshold": {"fats": 0.1}},
@@ -307,6 +306,7 @@ def test_options_that_do_not_fit_are_refused(tiny, make_one, options, words):
     [
         ({"labels": ("fast",), "template": "no slot"}, "no '{}'"),
         ({"labels": ("fast", "fast")}, "twice"),
+        ({"labels": ("fast",), "threshold": 0.3}, "is for multi_label; set that to true"),
         ({"labels": ()}, "at least 1"),
         ({"labels": {}}, "at least 1"),
         ({}, "required"),

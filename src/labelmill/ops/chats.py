@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from labelmill.errors import ConfigError
+from labelmill.ops.json_values import MAX_DEPTH, lone_surrogate, too_deep
 
 ASSISTANT, _SYSTEM = "assistant", "system"
 Message = dict[str, Any]
@@ -85,10 +86,7 @@ def _prompt(text: str, processor: Any, system: str | None) -> str:
 
 
 def _messages(text: str) -> list[Message]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise BadChat(f"the messages are no JSON: {error}") from error
+    found = _parsed(text)
     if not isinstance(found, list) or not found:
         raise BadChat(f"the messages are {_kind(found)}, expected a list of at least one object")
     for number, message in enumerate(found):
@@ -98,6 +96,18 @@ def _messages(text: str) -> list[Message]:
             raise BadChat(f"message {number} has no 'role' that is a string")
         if "content" not in message:
             raise BadChat(f"message {number} has no 'content'")
+    return found
+
+
+def _parsed(text: str) -> Any:
+    if too_deep(text):
+        raise BadChat(f"the messages are nested deeper than {MAX_DEPTH} levels")
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise BadChat(f"the messages are no JSON: {error}") from error
+    if lone_surrogate(text):
+        raise BadChat("the messages hold half of a surrogate pair, which is no character")
     return found
 
 

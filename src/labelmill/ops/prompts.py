@@ -1,8 +1,8 @@
 """Prompts: texts to the tokens that a decoder goes on from, and the seed of each.
 
 A prompt that is too long loses its beginning, never its end, which is what the model goes on from;
-a token of the beginning stays in front. An empty prompt is that token alone, and a model without
-one cannot go on from nothing.
+a token of the beginning stays in front. An empty prompt is that token alone; of a model without
+one it has no tokens, and there is nothing to go on from.
 """
 
 import hashlib

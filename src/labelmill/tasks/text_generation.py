@@ -24,6 +24,7 @@ from labelmill.ops import chat_answers, chats, next_tokens, prompts, writing
 from labelmill.readouts import Generation
 from labelmill.tasks import Fields, Work
 
+_NOTHING = "the prompt is empty, and the model has no token that begins a text to go on from"
 _CHOSEN = ("repetition_penalty", "min_new_tokens")
 _UNDRAWN = {"temperature": 0.0, "long_text": "truncate"}
 _DRAWN = ("temperature", "top_k", "top_p", "min_p")
@@ -66,10 +67,11 @@ class TextGeneration:
     def encode(
         self, fields: Fields, processor: Any, facts: ModelFacts, options: TextGenerationOptions
     ) -> Encoded:
-        """See Task; a chat that no prompt can be made of is an error of its row."""
+        """See Task; what no prompt can be made of is an error of its row."""
         errors: dict[int, str] = {}
         given, texts = _texts(fields, processor, options, errors)
         ids = prompts.tokenized(texts, processor, special="text" in fields)
+        errors = {row: _NOTHING for row, one in enumerate(ids) if not len(one)} | errors
         limit = _limit(facts, options)
         if limit is not None:
             if options.long_text == "reject":

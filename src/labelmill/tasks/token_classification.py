@@ -166,9 +166,11 @@ class TokenClassification:
 
 
 def _cut(facts: ModelFacts, options: TokenClassificationOptions) -> token_spans.Cut:
-    length = tokens.length_limit(facts, options.max_length)
-    stride = options.shared(length) if options.long_text == "window" else None
-    return token_spans.Cut(max_length=length, stride=stride)
+    if options.long_text != "window":
+        length = tokens.length_limit(facts, options.max_length)
+        return token_spans.Cut(max_length=length, stride=None)
+    length = tokens.length_limit(facts, options.max_length, "longer texts are read in windows")
+    return token_spans.Cut(max_length=length, stride=options.shared(length))
 
 
 def _texts(fields: Fields) -> list[str | None]:

@@ -61,11 +61,13 @@ class ZeroShotClassificationOptions(Section):
     )
 
     @model_validator(mode="after")
-    def _template_has_a_slot(self) -> Self:
+    def _agrees_with_itself(self) -> Self:
         if self.template is not None and _SLOT not in self.template:
             raise ValueError(f"template {self.template!r} has no {_SLOT!r} where the label goes")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels {self.labels!r} name a label twice")
+        if self.threshold != THRESHOLD and not self.multi_label:
+            raise ValueError("threshold is for multi_label; set that to true, or remove it")
         return self
 
 
