@@ -84,7 +84,9 @@ def test_another_dataset_is_another_training(tmp_path, start, folder):
     data = {"dataset": {"path": str(folder)}}
     ready(job_for(tmp_path, start, data))
     ready(job_for(tmp_path, start, data))
-    (tmp_path / "model.training" / "checkpoints" / "checkpoint_1").mkdir(parents=True)
+    kept = tmp_path / "model.training" / "checkpoints"
+    (kept / "checkpoint_1").mkdir(parents=True)
+    (kept / "checkpoint_manager_snapshot.json").write_text('["checkpoint_1"]')
     rows_of(39).to_parquet(folder / "train-00000-of-00001.parquet")
     with pytest.raises(FingerprintChanged, match=r"data\.train"):
         ready(job_for(tmp_path, start, data))

@@ -149,6 +149,8 @@ def test_whatever_training_arguments_take_can_be_set():
         ({"log_level": "chatty"}, "log_level: cannot be set; .*--verbose"),
         ({"label_smoothing_factor": 1.5}, "1.5 found, expected 0 to below 1"),
         ({"max_steps": 0}, "0 found, expected at least 1"),
+        ({"save_total_limit": 0}, "save_total_limit: 0 found, expected at least 1"),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, "training: .*min_lr"),
         ({"adam_beta1": 3.0}, "training: Invalid beta"),
         (
             {"early_stopping_patience": 2, "eval_strategy": "no", "save_strategy": "no"},

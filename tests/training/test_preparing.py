@@ -47,6 +47,18 @@ def test_labels_of_texts_in_windows_weigh_by_rows(tmp_path, start, words):
     assert made.recipe.weights == (2.0, 2.0)
 
 
+def test_labels_are_counted_over_the_rows_that_are_learned(tmp_path, start):
+    """Rows with entities that overlap are left out, and so is what they are labelled with."""
+    good = [{"start": 4, "end": 9, "label": "PER"}]
+    bad = [{"start": 4, "end": 9, "label": "BAD"}, {"start": 6, "end": 13, "label": "BAD"}]
+    rows = {"text": ["the quick fox"] * 15, "entities": [good, good, bad] * 5}
+    data = {"train": write_rows(tmp_path / "rows.parquet", rows), "max_rejected": 1.0}
+    job = job_of(tmp_path, "token-classification", start, {**data, "validation_fraction": 0})
+    found = ready(job).manifest.data
+    assert (found.rejected, found.train_rows) == (5, 10)
+    assert found.counts == {"B-PER": 10}
+
+
 def empty_parquet(place):
     columns = {name: pa.array([], pa.string()) for name in ("text", "label")}
     pq.write_table(pa.table(columns), place / "none.parquet")

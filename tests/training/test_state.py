@@ -1,12 +1,19 @@
 """What a training keeps beside its result, and what is left of it once the result is there."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from labelmill import checkpoints
-from labelmill.errors import ConfigError, FingerprintChanged, LabelmillError, LedgerError
+from labelmill.errors import (
+    ConfigError,
+    FingerprintChanged,
+    LabelmillError,
+    LedgerError,
+    UnfinishedRun,
+)
 from labelmill.training import finetune
 from labelmill.training.loop import train
 from labelmill.training.manifest import TrainManifest
@@ -87,6 +94,13 @@ def a_job(tmp_path: Path, **training):
     return job_of(tmp_path, "text-classification", start, data, training=training)
 
 
+def keep_checkpoint(state) -> None:
+    """One that Ray Train knows."""
+    (state.checkpoints / "checkpoint_1").mkdir(parents=True, exist_ok=True)
+    listed = {"checkpoint_results": [{"checkpoint_dir_name": "checkpoint_1"}]}
+    (state.checkpoints / "checkpoint_manager_snapshot.json").write_text(json.dumps(listed))
+
+
 def test_job_that_its_data_refuse_binds_nobody(tmp_path):
     """`exact` is a metric, but none of one label a row; which it is, only the rows tell."""
     plan = plan_of(a_job(tmp_path, metric_for_best_model="exact"))
@@ -103,9 +117,45 @@ def test_job_may_change_until_there_is_a_checkpoint(tmp_path):
     made = finetune.prepare(changed, print).manifest
     assert made.settings["training.learning_rate"] == 1e-4
     assert TrainManifest.load(changed.state.store) == made
-    (changed.state.checkpoints / "checkpoint_1").mkdir(parents=True)
+    keep_checkpoint(changed.state)
     with pytest.raises(FingerprintChanged, match="learning_rate"):
         plan_of(a_job(tmp_path, learning_rate=1e-3))
+
+
+def test_checkpoints_that_ray_does_not_know_are_none_and_go(tmp_path):
+    """Workers that outlive their driver for a moment write some."""
+    state = plan_of(a_job(tmp_path)).state
+    (state.checkpoints / "checkpoint_2").mkdir(parents=True)
+    assert not state.has_checkpoints
+    keep_checkpoint(state)
+    assert state.has_checkpoints
+    state.sweep()
+    assert names(state.checkpoints) == {"checkpoint_1", "checkpoint_manager_snapshot.json"}
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path):
+    plan = plan_of(a_job(tmp_path))
+    half = plan.state.path / "examples" / ".train.arrow.1"
+    half.parent.mkdir(parents=True)
+    half.touch()
+    finetune.prepare(plan, print)
+    assert names(half.parent) == {"train.arrow", "validation.arrow", "rejects.jsonl"}
+
+
+def test_the_wish_to_stop_is_heard_while_the_data_are_read(tmp_path):
+    plan = plan_of(a_job(tmp_path))
+    with pytest.raises(UnfinishedRun, match="while the data were read"):
+        finetune.prepare(plan, print, lambda: True)
+    assert TrainManifest.load(plan.state.store) is None
+    assert finetune.prepare(plan, print).recipe.metric == "accuracy"
+
+
+def test_manifest_that_cannot_be_read_says_what_to_do(tmp_path):
+    plan = plan_of(a_job(tmp_path))
+    plan.state.path.mkdir()
+    (plan.state.path / "training.json").write_text('{"settings": {}, "data": {"labels": []')
+    with pytest.raises(LedgerError, match=r"training\.json' cannot be read .*to train anew"):
+        plan_of(a_job(tmp_path))
 
 
 def test_two_commands_at_once_are_one_too_many(tmp_path):

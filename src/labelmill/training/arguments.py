@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 
 from labelmill.config.nearness import nearest
 from labelmill.config.training import TrainingSection
@@ -180,8 +180,9 @@ def _refuse_idle(section: TrainingSection, chosen: Mapping[str, Any], *, measure
             "data.validation_fraction"
         )
         raise ConfigError(f"training.early_stopping_patience: {why}, or remove it")
-    if chosen.get("max_steps") == 0:
-        raise ConfigError("training.max_steps: 0 found, expected at least 1; remove it for none")
+    for name in ("max_steps", "save_total_limit", "eval_accumulation_steps"):
+        if chosen.get(name) == 0:
+            raise ConfigError(f"training.{name}: 0 found, expected at least 1; remove it for none")
     smoothing = chosen.get("label_smoothing_factor") or 0
     if not 0 <= smoothing < 1:
         raise ConfigError(
@@ -190,11 +191,13 @@ def _refuse_idle(section: TrainingSection, chosen: Mapping[str, Any], *, measure
 
 
 def _try(chosen: Mapping[str, Any]) -> None:
-    """What TrainingArguments and its optimizer say; on this machine, which may have no GPU."""
+    """What TrainingArguments, optimizer and schedule say; on this machine, perhaps without GPU."""
     devices = {"use_cpu": True, "bf16": False, "fp16": False, "tf32": None, "fsdp": None}
     try:
         made = TrainingArguments(**{**chosen, **devices, "output_dir": ".", "report_to": []})
-        optimizer, settings = Trainer.get_optimizer_cls_and_kwargs(made)
-        optimizer([torch.nn.Parameter(torch.zeros(1))], **settings)
+        kind, settings = Trainer.get_optimizer_cls_and_kwargs(made)
+        optimizer = kind([torch.nn.Parameter(torch.zeros(1))], **settings)
+        schedule: Any = made.lr_scheduler_kwargs
+        get_scheduler(made.lr_scheduler_type, optimizer, 1, 10, scheduler_specific_kwargs=schedule)
     except (TypeError, ValueError, ImportError, RuntimeError) as error:
         raise ConfigError(f"training: {str(error).strip().splitlines()[0]}") from error

@@ -1,6 +1,6 @@
 """Exporting: the best checkpoint becomes a directory that `labelmill label` takes as its model.
 
-On a disk the directory appears whole or not at all: it is made beside its place, and then given its
+On a disk the directory appears whole or not at all: it is made in the state, and then given its
 name. Behind a URL it is whole once `RESULTS` is there, and no model as long as config.json is not.
 """
 
@@ -16,10 +16,12 @@ from labelmill.errors import LedgerError
 from labelmill.storage import Store, bulk, is_local, open_store, upload
 from labelmill.training.model import merged
 from labelmill.training.recipe import ModelRecipe
+from labelmill.training.state import State
 
 RESULTS = "training_results.json"  # a name that is no part of a model's identity
 # What transformers reads of a directory beside the files of the processor.
 _CONFIG = "config.json"
+_DRAFT = "result"
 _MODEL = (_CONFIG, "generation_config.json", "model*.safetensors", "model*.index.json")
 
 
@@ -52,13 +54,13 @@ def _drafted(place: str) -> Iterator[Path]:
             yield Path(room)
             upload(Path(room), place, last=(_CONFIG, RESULTS))
         return
-    final = Path(place)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    # In the state, so that the next attempt removes what a killed one has left.
+    draft = State.beside(place).path / _DRAFT
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
     try:
         yield draft
-        draft.chmod(0o755)
-        draft.rename(final)
+        draft.rename(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

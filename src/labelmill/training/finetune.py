@@ -128,7 +128,8 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
         return plan.finished
     with plan.state.held(), tempfile.TemporaryDirectory(prefix="labelmill-") as room:
         _refuse_late(plan)
-        ready = prepare(plan, say)
+        plan.state.sweep()
+        ready = prepare(plan, say, wished)
         say(_beginning(plan, ready))
         kept = ray_group.run(
             ready.recipe, plan.group, plan.state.url, room=Path(room), show=show, wished=wished
@@ -138,7 +139,7 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
     return told
 
 
-def prepare(plan: Plan, say: Say) -> Ready:
+def prepare(plan: Plan, say: Say, wished: Wished = lambda: False) -> Ready:
     """Read the data, where no earlier attempt has, and say what workers must know.
 
     Nothing is bound to the job before it is known that all of it can be done.
@@ -149,21 +150,21 @@ def prepare(plan: Plan, say: Say) -> Ready:
     )
     if not plan.begun:
         plan.state.discard()
-    made = _prepared(plan, learning, say)
+    made = _prepared(plan, learning, say, wished)
     recipe = _recipe(plan, learning, made.data)
     made.save(plan.state.store)
     return Ready(recipe=recipe, manifest=made, processor=processor)
 
 
-def _prepared(plan: Plan, learning: Learning, say: Say) -> TrainManifest:
+def _prepared(plan: Plan, learning: Learning, say: Say, wished: Wished) -> TrainManifest:
     standing = TrainManifest.load(plan.state.store)
     # The rows of a training that came to its end are gone, and then its result went, too.
     if standing is not None and plan.state.has_examples:
         return standing
     say("reading the data")
-    head = plan.preparation.head(learning)
+    head = plan.preparation.head(learning, wished)
     with plan.state.writing(labelled=_labelled(plan)) as places:
-        data = plan.preparation.write(learning, head, places, say)
+        data = plan.preparation.write(learning, head, places, say, wished)
     return TrainManifest(settings=plan.settings, data=data)
 
 
@@ -242,6 +243,7 @@ def _sentence_files(plan: Plan) -> dict[str, bytes]:
 
 def _result(job: TrainJob) -> str:
     refuse_no_room(job.output.path)
+    refuse_no_room(State.beside(job.output.path).url)
     url = absolute(job.output.path)
     if not is_local(url) and not is_object_store(url):
         raise ConfigError(

@@ -57,12 +57,18 @@ class TrainManifest:
 
     @classmethod
     def load(cls, state: Store) -> "TrainManifest | None":
-        """The manifest there, if there is one."""
+        """The manifest there, if there is one; raises LedgerError where it cannot be read."""
         if state.kind(MANIFEST) != "file":
             return None
-        told: dict[str, Any] = json.loads(bulk.read(state, MANIFEST))
-        data = told["data"] | {"labels": tuple(told["data"]["labels"])}
-        return cls(settings=told["settings"], data=Data(**data))
+        try:
+            told: dict[str, Any] = json.loads(bulk.read(state, MANIFEST))
+            data = told["data"] | {"labels": tuple(told["data"]["labels"])}
+            return cls(settings=told["settings"], data=Data(**data))
+        except (ValueError, TypeError, KeyError) as error:
+            raise LedgerError(
+                f"{join(state.url, MANIFEST)!r} cannot be read ({error}): it was cut off, or "
+                f"another version of labelmill wrote it; remove {state.url!r} to train anew"
+            ) from error
 
 
 def settings(job: TrainJob, *, digests: Mapping[str, str], workers: int) -> dict[str, JsonValue]:

@@ -5,7 +5,7 @@ is wrong with a row is told with its place; where too many are wrong, nothing is
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow as pa
 from labelmill.batch import ModelFacts
 from labelmill.config.data import DataSection
 from labelmill.config.section import Section
-from labelmill.errors import InputError, RowRefused
+from labelmill.errors import InputError, RowRefused, UnfinishedRun
 from labelmill.learning import Head
 from labelmill.tasks import Trainable
 from labelmill.tasks import gold as right
@@ -27,8 +27,13 @@ from labelmill.training.gold import GoldWriter
 from labelmill.training.manifest import Data
 
 Say = Callable[[str], None]
+Wished = Callable[[], bool]  # whether to stop
 _SHOWN = 3  # rejects that a message names
 _NOTHING = "there is no row to learn from; see data.train (or data.dataset.train) and data.columns"
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,12 @@ class _Tally:
     rows: int = 0
     tokens: int = 0
     rejects: list[dict[str, Any]] = field(default_factory=list)
+    targets: dict[str, list[pa.Array]] = field(default_factory=dict)  # of the rows learned from
+
+    def learn(self, piece: Piece, errors: Mapping[int, str]) -> None:
+        good = _good(piece, errors)
+        for name, column in piece.targets.items():
+            self.targets.setdefault(name, []).extend(column.filter(good).chunks)
 
     def reject(self, piece: Piece, row: int, reason: str) -> None:
         position = piece.rows.position[row].as_py()
@@ -86,23 +97,26 @@ class Preparation:
         """How many files there are."""
         return len(self._train.shards) + len(self._validation.shards if self._validation else ())
 
-    def head(self, learning: Learning) -> Head | None:
-        """What the model is to give; one time through the rows where the task finds it there."""
-        whole = self._targets() if learning.task.finds_head else {}
+    def head(self, learning: Learning, wished: Wished = _never) -> Head | None:
+        """What the model is to give; one time through the rows where the task finds it there.
+
+        Raises UnfinishedRun once it is `wished`.
+        """
+        whole = self._targets(wished) if learning.task.finds_head else {}
         return learning.task.head(whole, self._named(learning.facts), learning.options)
 
-    def _targets(self) -> dict[str, pa.ChunkedArray]:
+    def _targets(self, wished: Wished) -> dict[str, pa.ChunkedArray]:
         """Of all rows to learn from, good ones; raises InputError where there is no row at all."""
         rows = 0
         chunks: dict[str, list[pa.Array]] = {name: [] for name in sorted(self._train.targets)}
-        for piece in corpus.read(self._train):
+        for piece in _until(wished, corpus.read(self._train)):
             rows += len(piece.rows)
             mine = pa.array(~self._kept_back(piece)[piece.places])
             for name, column in piece.targets.items():
                 chunks[name] += column.filter(mine).chunks
         if not rows:
             raise InputError(_NOTHING)
-        return {name: pa.chunked_array(found, corpus.TEXT) for name, found in chunks.items()}
+        return _whole(chunks)
 
     def _named(self, facts: ModelFacts) -> ModelFacts:
         """Class labels are the model's labels, in their order, unless it has them all already."""
@@ -111,12 +125,23 @@ class Preparation:
                 return replace(facts, labels=names)
         return facts
 
-    def write(self, learning: Learning, head: Head | None, places: Places, say: Say) -> Data:
-        """Encode every row and write the files; raises InputError where too many are bad."""
+    def write(
+        self,
+        learning: Learning,
+        head: Head | None,
+        places: Places,
+        say: Say,
+        wished: Wished = _never,
+    ) -> Data:
+        """Encode every row and write the files.
+
+        Raises InputError where too many are bad, UnfinishedRun once it is `wished`.
+        """
         learning = headed(learning, head)
         tally, kept = _Tally(), _Tally()
-        train = examples.write(places.train, self._tables(self._train, learning, tally, back=False))
-        validation = self._write_validation(learning, places, kept)
+        tables = self._tables(self._train, learning, tally, wished, back=False)
+        train = examples.write(places.train, tables)
+        validation = self._write_validation(learning, places, kept, wished)
         rejects = [*tally.rejects, *kept.rejects]
         rows = tally.rows + kept.rows
         _write_lines(places.rejects, rejects)
@@ -130,12 +155,14 @@ class Preparation:
             validation=validation,
             labels=head.labels if head else (),
             problem_type=head.problem_type if head else None,
-            counts=dict(head.counts) if head else {},
+            counts=_counts(learning, tally) if head else {},
             tokens=tally.tokens,
             digests=self.digests,
         )
 
-    def _write_validation(self, learning: Learning, places: Places, tally: _Tally) -> int:
+    def _write_validation(
+        self, learning: Learning, places: Places, tally: _Tally, wished: Wished
+    ) -> int:
         """The examples to measure by, and where it is wanted their rows as they are."""
         back = self._validation is None
         if back and self._section.validation_fraction == 0:
@@ -143,7 +170,7 @@ class Preparation:
         source = self._validation or self._train
         with ExitStack() as stack:
             gold = None if places.gold is None else stack.enter_context(GoldWriter(places.gold))
-            tables = self._tables(source, learning, tally, back=back, gold=gold)
+            tables = self._tables(source, learning, tally, wished, back=back, gold=gold)
             return examples.write(places.validation, tables)
 
     def _kept_back(self, piece: Piece) -> "np.typing.NDArray[np.bool_]":
@@ -155,12 +182,13 @@ class Preparation:
         source: Corpus,
         learning: Learning,
         tally: _Tally,
+        wished: Wished,
         *,
         back: bool,
         gold: GoldWriter | None = None,
     ) -> Iterator[pa.Table]:
         """The examples of the rows that are kept back, or of those that are not."""
-        for piece in corpus.read(source):
+        for piece in _until(wished, corpus.read(source)):
             chosen = self._kept_back(piece) if source is self._train else None
             wanted = np.ones(len(piece.rows), np.bool_) if chosen is None else chosen == back
             mine = corpus.with_media(_only(piece, wanted, source), source)
@@ -174,6 +202,7 @@ class Preparation:
                 tally.reject(mine, int(mine.places[row]), reason)
             if gold is not None:
                 _add(gold, learning.task, mine, learned.encoded.errors)
+            tally.learn(mine, learned.encoded.errors)
             made = examples.table(learned)
             tally.rows += len(mine.places) - len(learned.encoded.errors)
             tally.tokens += int(made[examples.LENGTH].to_numpy().sum()) // learned.encoded.unit
@@ -207,6 +236,32 @@ class Preparation:
             )
 
 
+def _counts(learning: Learning, tally: _Tally) -> dict[str, int]:
+    """Of labels, over the rows that were learned from: a label may stand in bad rows as well."""
+    task = learning.task
+    if not (task.finds_head and tally.rows):
+        return {}
+    found = task.head(_whole(tally.targets), learning.facts, learning.options)
+    return dict(found.counts) if found else {}
+
+
+def _whole(chunks: Mapping[str, list[pa.Array]]) -> dict[str, pa.ChunkedArray]:
+    return {name: pa.chunked_array(found, corpus.TEXT) for name, found in chunks.items()}
+
+
+def _good(piece: Piece, errors: Mapping[int, str]) -> pa.Array:
+    return pa.array([row not in errors for row in range(len(piece.places))], pa.bool_())
+
+
+def _until(wished: Wished, pieces: Iterable[Piece]) -> Iterator[Piece]:
+    for piece in pieces:
+        if wished():
+            raise UnfinishedRun(
+                "stopped while the data were read; the same command reads them from the beginning"
+            )
+        yield piece
+
+
 def headed(learning: Learning, head: Head | None) -> Learning:
     """With the labels and the problem type that the model will have."""
     if head is None:
@@ -227,7 +282,7 @@ def _only(piece: Piece, wanted: "np.typing.NDArray[np.bool_]", source: Corpus) -
 
 def _add(gold: GoldWriter, task: Trainable, piece: Piece, errors: Mapping[int, str]) -> None:
     """The rows of the piece that are measured by, as they are."""
-    good = pa.array([row not in errors for row in range(len(piece.places))], pa.bool_())
+    good = _good(piece, errors)
     fields = {name: column.filter(good) for name, column in piece.fields.items()}
     targets = {name: column.filter(good) for name, column in piece.targets.items()}
     gold.add(fields, right(task, targets))

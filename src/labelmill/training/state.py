@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from labelmill.errors import LedgerError
-from labelmill.storage import Store, clear, is_local, join, open_store, upload
+from labelmill.storage import FileMissing, Store, bulk, clear, is_local, join, open_store, upload
 from labelmill.training.manifest import MANIFEST
 from labelmill.training.preparing import Places
 from labelmill.training.ray_group import CHECKPOINTS
@@ -24,6 +24,7 @@ _TRAIN, _VALIDATION, _GOLD = "train.arrow", "validation.arrow", "gold.arrow"
 _REJECTS = "rejects.jsonl"
 _LOCK = ".lock"
 _CHECKPOINT = "checkpoint_"  # how Ray Train's names begin
+_LIST = "checkpoint_manager_snapshot.json"  # those that it knows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class State:
     @property
     def has_checkpoints(self) -> bool:
         """Whether there is one to go on from."""
-        return any(name.startswith(_CHECKPOINT) for name in self.store.names(CHECKPOINTS))
+        return any(known for _, known in self._kept())
 
     @property
     def has_examples(self) -> bool:
@@ -88,6 +89,7 @@ class State:
         """Where the rows are to be written; when it ends, they are where workers look for them."""
         folder = join(self.url, _EXAMPLES)
         if is_local(folder):
+            _remove(folder)  # what a killed process left half written
             yield _places(Path(folder), labelled=labelled)
             return
         with tempfile.TemporaryDirectory(prefix="labelmill-") as room:
@@ -120,6 +122,22 @@ class State:
         finally:
             lock.release()
 
+    def sweep(self) -> None:
+        """Delete checkpoints that Ray does not know, of workers that outlived their driver."""
+        for name, known in self._kept():
+            if not known:
+                _remove(join(self.url, f"{CHECKPOINTS}/{name}"))
+
+    def _kept(self) -> list[tuple[str, bool]]:
+        """The checkpoints that lie there by name, and whether Ray's own list has each."""
+        store = self.store
+        found = [name for name in store.names(CHECKPOINTS) if name.startswith(_CHECKPOINT)]
+        try:
+            listed = bulk.read(store, f"{CHECKPOINTS}/{_LIST}").decode()
+        except FileMissing:
+            listed = ""
+        return [(name, f'"{name}"' in listed) for name in found]
+
     def discard(self) -> None:
         """Delete everything of a training that is not to be gone on with."""
         store = self.store
@@ -137,13 +155,18 @@ class State:
             self._clear_checkpoints()
 
     def _clear_checkpoints(self) -> None:
-        if is_local(self.url):
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-        else:
-            clear(join(self.url, CHECKPOINTS))
+        _remove(join(self.url, CHECKPOINTS))
 
     def _rows(self, name: str) -> str:
         return join(self.url, f"{_EXAMPLES}/{name}")
+
+
+def _remove(url: str) -> None:
+    """Delete a directory, if it is there."""
+    if is_local(url):
+        shutil.rmtree(url, ignore_errors=True)
+    else:
+        clear(url)
 
 
 def _places(folder: Path, *, labelled: bool) -> Places:
