@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from labelmill.errors import ConfigError, InputError
@@ -102,6 +103,23 @@ def test_metadata_of_csv_are_text_and_of_the_nearest_folder(tmp_path: Path) -> N
     assert columns(cat, "n", "label") == [("007", "cat"), ("x\ny", "cat")]
     assert columns(deep, "n", "label") == [("9", "puppy")]
     assert columns(dog, "n", "label") == [("1", "dog")]
+
+
+def test_metadata_of_parquet_keep_their_types(tmp_path: Path) -> None:
+    lay(tmp_path, {"a.png": b"", "b.png": b""})
+    told = {"file_name": ["b.png", "a.png"], "n": pa.array([2, 1], pa.int16())}
+    told["kind"] = pa.array(["x", "y"]).dictionary_encode()
+    pq.write_table(pa.table(told), tmp_path / "metadata.parquet")
+    (shard,) = shards(tmp_path)
+    assert imagefolder.inspect(shard).schema.field("n").type == pa.int16()
+    assert columns(shard, "n", "kind") == [(1, "y"), (2, "x")]
+
+
+def test_metadata_that_are_no_parquet_are_refused(tmp_path: Path) -> None:
+    lay(tmp_path, {"a.png": b"", "metadata.parquet": b"file_name,n"})
+    (shard,) = shards(tmp_path)
+    with pytest.raises(InputError, match=r"metadata\.parquet' cannot be read as Parquet"):
+        imagefolder.inspect(shard)
 
 
 def test_metadata_of_json_lines_keep_their_types(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Audiofolder: sounds in folders, as `datasets` has them; the job has to name this format.
 
 A shard is one folder, a row one of its files, in the order of their names; a position is a row's
-number. Columns are `file_name`, `label` (the folder), `audio`, and those of a metadata.csv or
-metadata.jsonl beside the files or above; `ops.folder_rows` says more. The audio itself is carried
-to the output only where source.keep names it.
+number. Columns are `file_name`, `label` (the folder), `audio`, and those of a metadata.csv, .jsonl
+or .parquet beside the files or above; `ops.folder_rows` says more. The audio itself is carried to
+the output only where source.keep names it.
 """
 
 from collections.abc import Iterator

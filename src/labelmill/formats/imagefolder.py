@@ -1,9 +1,9 @@
 """Imagefolder: pictures in folders, as `datasets` has them; the job has to name this format.
 
 A shard is one folder, a row one of its files, in the order of their names; a position is a row's
-number. Columns are `file_name`, `label` (the folder), `image`, and those of a metadata.csv or
-metadata.jsonl beside the files or above; `ops.folder_rows` says more. The image itself is carried
-to the output only where source.keep names it.
+number. Columns are `file_name`, `label` (the folder), `image`, and those of a metadata.csv, .jsonl
+or .parquet beside the files or above; `ops.folder_rows` says more. The image itself is carried to
+the output only where source.keep names it.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Metadata of a media folder: metadata.csv or metadata.jsonl, one row a file, by `file_name`.
+"""Metadata of a media folder: metadata.csv, .jsonl or .parquet, one row a file, by `file_name`.
 
 Names are relative to where the metadata lie. Cells of CSV are strings as they stand; values of JSON
 Lines have the types that all of them agree upon. Metadata are small and read whole. One bad row
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from labelmill.errors import InputError
 from labelmill.ops import schemas
@@ -40,7 +41,8 @@ def load(url: str, version: str) -> Metadata:
     Kept for the folders that share them; `version` tells whether the file is another by now.
     """
     del version
-    table = _lines(url) if url.endswith(".jsonl") else _records(url)
+    read = {"csv": _records, "jsonl": _lines, "parquet": _columns}[url.rpartition(".")[2]]
+    table = read(url)
     schemas.refuse_twins(repr(url), table.schema)
     if FILE_NAME not in table.column_names:
         raise InputError(f"{url!r} has no column {FILE_NAME!r}; it says whose row each one is")
@@ -73,6 +75,15 @@ def _records(url: str) -> pa.Table:
         raise InputError(f"{url!r}, the header: {names.reason}")
     columns = [pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)]
     return pa.table(columns or [pa.array([], pa.string()) for _ in names], names=names)
+
+
+def _columns(url: str) -> pa.Table:
+    try:
+        with open_file(url) as file:
+            table = pq.read_table(file)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{url!r} cannot be read as Parquet: {error}") from error
+    return schemas.cast(table, schemas.plain_schema(table.schema), source=repr(url))
 
 
 def _lines(url: str) -> pa.Table:

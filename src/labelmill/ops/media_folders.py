@@ -15,7 +15,7 @@ from labelmill.ops.media_types import ending
 from labelmill.splits import Shard
 from labelmill.storage import Entry, join, open_store
 
-METADATA = ("metadata.csv", "metadata.jsonl")
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,9 @@ def _nearest(root: str, path: str, metadata: Mapping[str, list[Entry]]) -> Entry
     for folder in _upwards(path):
         found = metadata.get(folder, [])
         if len(found) > 1:
+            names = sorted(each.path.rpartition("/")[2] for each in found)
             raise InputError(
-                f"{join(root, folder)!r} has both {' and '.join(METADATA)}; remove one of them"
+                f"{join(root, folder)!r} has both {' and '.join(names)}; leave one of them"
             )
         if found:
             return found[0]
