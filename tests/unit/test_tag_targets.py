@@ -59,6 +59,13 @@ def test_entities_are_counted_by_type():
     assert head.counts == {"B-LOC": 1, "B-PER": 2}
 
 
+def test_an_entity_called_outside_is_none():
+    """As `evaluate` reads gold entities."""
+    cells = (f'[{{"start": 0, "end": 3, "label": "{label}"}}]' for label in ("O", "PER"))
+    head = tag_targets.head(FACTS, tags=None, lists=column(*cells))
+    assert (head.labels, head.counts) == (TAGS, {"B-PER": 1})
+
+
 def test_tags_that_the_model_has_keep_their_order():
     facts = replace(FACTS, labels=("B-PER", "I-PER", "O"))
     head = tag_targets.head(facts, tags=column('["O", "B-PER"]'), lists=None)

@@ -47,8 +47,8 @@ def require_template(processor: Any) -> None:
     """Raise ConfigError where the tokenizer has no chat template."""
     if not processor.chat_template:
         raise ConfigError(
-            "source.columns: 'messages' needs a model with a chat template, and this one has none; "
-            "bind 'text' instead, or choose a model made for chats"
+            "the field 'messages' needs a model with a chat template, and this one has none; bind "
+            "a column to 'text' instead, or choose a model made for chats"
         )
 
 

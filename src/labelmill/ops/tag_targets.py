@@ -186,7 +186,8 @@ def _entities(cell: str) -> list[_Entity]:
             raise ValueError(f"entities[{place}]: from {start!r} to {end!r} is no span")
         if label is None or label == "":
             raise ValueError(f"entities[{place}]: label {label!r} found, expected a type of entity")
-        found.append((start, end, str(label)))
+        if label != _OUTSIDE:  # which is no entity, to `evaluate` neither
+            found.append((start, end, str(label)))
     return found
 
 
