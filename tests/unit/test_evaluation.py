@@ -103,6 +103,13 @@ def test_numbers_that_are_whole_in_the_first_part_are_all_measured(tmp_path):
     assert found.metrics["mae"].value == pytest.approx((0 + 0 + 0.5 + 1) / 4)
 
 
+def test_part_that_is_gone_before_its_types_are_known_is_no_gap(tmp_path):
+    output = carried(tmp_path, ['"a"'] * 3, ["a"] * 3)
+    next(Path(output).glob("*.jsonl")).unlink()
+    with pytest.raises(CorruptRun, match="labelmill verify"):
+        of(output)
+
+
 def test_line_that_no_column_can_hold_is_counted_apart(tmp_path):
     golds = ['"a"', '"\\ud800"', '"b"']
     rows = of(carried(tmp_path, golds, ["a", "a", "a"])).rows

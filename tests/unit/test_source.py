@@ -203,6 +203,13 @@ def test_one_file_under_two_paths_is_refused_but_named_twice_is_once(tmp_path: P
     assert names(twice) == ["a.jsonl", "b.jsonl"]
 
 
+def test_one_file_reached_through_a_link_is_in_the_source_twice(tmp_path: Path) -> None:
+    fill(tmp_path, "one/deep/a.jsonl")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    with pytest.raises(InputError, match=r"twice, as 'deep/a\.jsonl' and as 'a\.jsonl'"):
+        list_shards([f"{tmp_path}/one", f"{tmp_path}/link/deep"])
+
+
 def test_foreign_file_of_one_path_may_be_a_shard_of_another(tmp_path: Path) -> None:
     fill(tmp_path, "a.jsonl", "b.log")
     listing = list_shards([str(tmp_path), f"{tmp_path}/b.log"], "jsonl")

@@ -226,6 +226,7 @@ def test_places_are_written_in_one_way(tmp_path: Path, monkeypatch: pytest.Monke
     assert absolute("file:///a%20b#c?d") == "/a b#c?d"
     assert absolute("file://localhost/a") == "/a"
     assert absolute("s3://b/k%20/") == "s3://b/k%20"
+    assert absolute("S3://B/K") == "s3://B/K"
     assert [is_local(place) for place in ("/a://b", "s3://b", "memory://")] == [True, False, False]
 
 
@@ -235,6 +236,11 @@ def test_places_are_written_in_one_way(tmp_path: Path, monkeypatch: pytest.Monke
 def test_split_url_and_join_are_inverse(url: str) -> None:
     assert join(*split_url(url)) == url
     assert join(url, "") == url
+
+
+def test_open_store_of_a_chain_of_urls_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="no URL may have '::' in it"):
+        open_store("memory://a::b")
 
 
 def test_open_store_of_an_unknown_scheme_is_a_config_error() -> None:

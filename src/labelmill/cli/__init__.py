@@ -4,6 +4,7 @@ Heavy imports sit inside command bodies, so that `--help` answers at once.
 """
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -270,6 +271,8 @@ def main() -> None:
     # Imports make some hundred thousand objects, which stay: Python looks through them for garbage
     # every 700 new ones, a fifth of the time that the imports take, and once more at its end.
     gc.set_threshold(_GARBAGE)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a letter of a name
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         group(standalone_mode=False)
     except click.ClickException as error:

@@ -39,12 +39,20 @@ class RunRows:
         self.unreadable = 0  # rows with a value that no column can hold; they are left out
 
     def look(self, entries: Iterable[Entry], columns: Sequence[str]) -> None:
-        """Learn of columns that only the lines of the parts tell of; before `batches`."""
+        """Learn of columns that only the lines of the parts tell of; before `batches`.
+
+        Raises CorruptRun.
+        """
         roots = {name for column in columns for name in (column, column.partition(".")[0])}
         carried = roots - {*self._manifest.schema.names}
         if carried and self._manifest.settings.get("output.raw"):
             shards = (self._shard(entry) for entry in entries if entry["rows_written"])
-            self._carried = json_columns.types(shards, RULE, carried)
+            try:
+                self._carried = json_columns.types(shards, RULE, carried)
+            except FileMissing as error:
+                raise CorruptRun(
+                    f"a part is not what its receipt says: {error}; run `labelmill verify`"
+                ) from error
 
     def batches(self, entry: Entry, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The columns of one part; raises ConfigError for one that is not there, CorruptRun."""

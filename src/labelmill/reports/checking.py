@@ -5,7 +5,7 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from labelmill.verification import Verification
@@ -55,7 +55,8 @@ def findings(found: Verification, output: str) -> RenderableType:
     )
     if found.ok:
         return Group(compared, Text(_proven(found, output)))
-    table = Table("problem", "where", "found", "expected")
+    columns = (Column(name, overflow="fold") for name in ("where", "found", "expected"))
+    table = Table("problem", *columns)
     for problem in found.problems[:_LISTED]:
         table.add_row(*map(Text, (problem.kind, problem.path, problem.found, problem.expected)))
     more = len(found.problems) - _LISTED

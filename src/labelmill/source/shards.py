@@ -10,7 +10,7 @@ from labelmill.ops.media_folders import MediaKind, gather
 from labelmill.source.places import Place, entries, find
 from labelmill.source.saved import without_rows
 from labelmill.splits import Shard
-from labelmill.storage import Entry, join
+from labelmill.storage import Entry, canonical, join
 
 AUTO = "auto"
 _FORMATS = "labelmill.formats"
@@ -101,7 +101,8 @@ class _Found:
 
     def __init__(self) -> None:
         self.shards: dict[str, Shard] = {}
-        self.paths: dict[str, str] = {}  # url -> path
+        self.paths: dict[str, str] = {}  # by the one name that a shard's place has
+        self.roots: dict[str, str] = {}  # the same of the roots of places
         self.foreign: set[str] = set()
 
     def add(self, place: Place, entry: Entry, format_name: str | None) -> None:
@@ -114,9 +115,7 @@ class _Found:
         shard = Shard(
             path=entry.path, url=url, format=format_name, size=entry.size, version=entry.version
         )
-        self._refuse_clash(shard)
-        self.shards[shard.path] = shard
-        self.paths[url] = shard.path
+        self._take(place, shard)
 
     def add_folders(self, place: Place, listed: Sequence[Entry], chosen: "_Suffixes") -> None:
         """Take in the folders below a directory that hold media; the rest of it is foreign."""
@@ -131,25 +130,34 @@ class _Found:
         for folder in folders:
             shard = folder.shard(chosen.folders, chosen.wanted)
             _refuse_name(shard.url, shard.path)
-            self._refuse_clash(shard)
-            self.shards[shard.path] = shard
-            self.paths[shard.url] = shard.path
+            self._take(place, shard)
 
     def listing(self) -> Listing:
         """Everything in a fixed order."""
+        taken = {shard.url for shard in self.shards.values()}
         return Listing(
             shards=tuple(self.shards[path] for path in sorted(self.shards)),
-            foreign=tuple(sorted(_printable(self.foreign - self.paths.keys()))),
+            foreign=tuple(sorted(_printable(self.foreign - taken))),
         )
 
-    def _refuse_clash(self, shard: Shard) -> None:
+    def _take(self, place: Place, shard: Shard) -> None:
+        """Raises InputError for two shards of one path, and for one shard of two."""
+        # A link, or another word for the same scheme, would make one file two.
+        if place.root not in self.roots:
+            self.roots[place.root] = canonical(place.root)
+        one_name = join(self.roots[place.root], shard.path)
+        self._refuse_clash(shard, one_name)
+        self.shards[shard.path] = shard
+        self.paths[one_name] = shard.path
+
+    def _refuse_clash(self, shard: Shard, one_name: str) -> None:
         other = self.shards.get(shard.path, shard)
         if other.url != shard.url:
             raise InputError(
                 f"two shards have the same path {shard.path!r}: {other.url!r} and {shard.url!r}; "
                 "name a directory above both, or label them in two jobs"
             )
-        path = self.paths.get(shard.url, shard.path)
+        path = self.paths.get(one_name, shard.path)
         if path != shard.path:
             raise InputError(
                 f"{shard.url!r} is in the source twice, as {path!r} and as {shard.path!r}; "

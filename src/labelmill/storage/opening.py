@@ -25,7 +25,8 @@ _EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}
 def open_store(url: str) -> Store:
     """The store at a local path ('~' and relative too), a file:// URL or any URL that fsspec knows.
 
-    Nothing needs to be there. Raises ConfigError for an unknown scheme or a package not installed.
+    Nothing needs to be there. Raises ConfigError for an unknown scheme, a package that is not
+    installed, and a URL with '::' in it.
     """
     place = urls.absolute(url)
     return LocalStore(place) if urls.is_local(place) else open_remote(place)
@@ -62,6 +63,10 @@ def _filesystem(url: str) -> tuple[Any, str]:
     """The filesystem of fsspec, and the path there."""
     scheme = urls.scheme(url)
     _require(url, scheme)
+    if "::" in url:  # fsspec would take what follows for the name of another store
+        raise ConfigError(
+            f"{url!r}: no URL may have '::' in it; rename that, or name what is above"
+        )
     # A listing kept by the process would hide what other workers write, and grows with the run.
     options = {"use_listings_cache": False} if _extra(scheme) else {}
     with named(url):

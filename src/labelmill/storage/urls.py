@@ -30,7 +30,7 @@ def absolute(place: str) -> str:
         place = unquote(place[len(_FILE) :].removeprefix("localhost"))
     match = _URL.fullmatch(place)
     if match:
-        return f"{match[1]}://{match[2].rstrip('/')}"
+        return f"{match[1].lower()}://{match[2].rstrip('/')}"
     # Path.absolute keeps '..', which would give one file several names.
     return os.path.abspath(Path(place).expanduser())  # noqa: PTH100
 

@@ -1,0 +1,54 @@
+"""The streams of a command: what is told arrives, whatever it holds and wherever it goes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.table import Table
+
+from labelmill.cli import console
+from tests.support.labelled_runs import labelled_run
+
+
+def test_brackets_of_a_name_are_no_markup(capsys):
+    table = Table("run")
+    table.add_row("out[/x] [red]out")
+    console.result(table)
+    assert "out[/x] [red]out" in capsys.readouterr().out
+
+
+def verify(place: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "labelmill", "verify", place],
+        env={**os.environ, **environment},
+        check=False,
+        capture_output=True,
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    return labelled_run(tmp_path / "run[/x]\u4f60", {"gold": ["a"]}, {"label": ["a"]})
+
+
+def test_a_letter_that_stdout_has_not_is_escaped(run):
+    done = verify(run, PYTHONIOENCODING="latin-1", COLUMNS="400")
+    assert done.returncode == 0, done.stderr
+    assert b"run[/x]\\u4f60" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_under_stdout_is_told_in_one_line(run):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "labelmill", "verify", run, "--json"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert done.returncode == 1
+    told = done.stderr.decode().strip().splitlines()
+    assert told[0].startswith("labelmill: the result cannot be written to stdout: ")
+    assert "Traceback" not in done.stderr.decode()
