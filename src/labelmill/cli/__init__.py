@@ -3,16 +3,13 @@
 Heavy imports sit inside command bodies, so that `--help` answers at once.
 """
 
-import gc
-import io
-import os
-import signal
 import sys
 
 import click
 from typing_extensions import override
 
 import labelmill
+from labelmill.cli import process
 from labelmill.errors import LabelmillError
 
 EXIT_CODES = """\b
@@ -23,7 +20,6 @@ Exit codes:
   3  unfinished; running the same command again goes on
   4  finished, but shards were damaged; or too many rows rejected, which ends a job early
 """
-_GARBAGE = 10_000  # new objects that may be garbage before Python looks for it
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -160,8 +156,7 @@ def verify(output: str, source: bool, as_json: bool) -> None:
     """Re-read the run in the directory OUTPUT and prove that every row is there once.
 
     Sizes and checksums of all parts, their own row counts, and that splits join without gap or
-    overlap. Exit code 0 where all holds, 1 where something does not. Shards that were found
-    damaged are told of.
+    overlap. Exit code 0 where all holds, 1 where something does not; tells of damaged shards.
     """
     from labelmill.cli import looking
 
@@ -266,13 +261,7 @@ def demo(directory: str, rows: int, verbose: bool) -> None:
 
 def main() -> None:
     """The entry point: our own errors become one message on stderr and their exit code."""
-    _set_up_ray()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # KeyboardInterrupt, as Ctrl-C does
-    # Imports make some hundred thousand objects, which stay: Python looks through them for garbage
-    # every 700 new ones, a fifth of the time that the imports take, and once more at its end.
-    gc.set_threshold(_GARBAGE)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a letter of a name
-        sys.stdout.reconfigure(errors="backslashreplace")
+    process.set_up()
     try:
         group(standalone_mode=False)
     except click.ClickException as error:
@@ -285,18 +274,4 @@ def main() -> None:
         click.echo(f"labelmill: {error}", err=True)
         sys.exit(error.exit_code)
     finally:
-        gc.freeze()  # it ends a second sooner
-
-
-def _set_up_ray() -> None:
-    """What Ray reads when it is imported."""
-    # Else a thread that asks Ray for something after its end starts another one.
-    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
-    # So many seconds the share of a driver that was killed is kept from the others on its cluster.
-    # Ray's default is 180, for which the command that resumes crawls. It is renewed every 10.
-    os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
-    # On a thread, what a replica has done is noticed a tenth of a second later. That thread is for
-    # thousands of blocks a second; ours are whole splits.
-    os.environ.setdefault("RAY_DATA_METADATA_PREFETCH_ON_THREAD", "0")
-    # A driver's first workers are started before any is asked for, and no replica runs on them.
-    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+        process.end()
