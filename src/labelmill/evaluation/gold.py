@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from labelmill.errors import ConfigError, InputError
 from labelmill.evaluation import json_columns
-from labelmill.evaluation.run_rows import RULE, no_column, reach, shard_tables
+from labelmill.evaluation.run_rows import no_column, reach, shard_tables
 from labelmill.ops import plugins
 from labelmill.source import list_shards
 from labelmill.splits import Shard
@@ -93,7 +93,7 @@ class GoldFile:
 
 def _columns(shard: Shard) -> pa.Schema:
     if shard.format == "jsonl":
-        return json_columns.types([shard], RULE)
+        return json_columns.types([shard])
     return plugins.load("labelmill.formats", shard.format).inspect(shard).schema
 
 

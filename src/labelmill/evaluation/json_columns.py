@@ -15,17 +15,17 @@ from labelmill.ops.json_types import infer, is_json_text, unify
 from labelmill.ops.json_values import Document, decode, loads
 from labelmill.splits import CutRule, Shard
 
+RULE = CutRule(split_rows=1 << 16, split_bytes=64 << 20)  # of what is read at once
 
-def types(
-    shards: Iterable[Shard], rule: CutRule, wanted: Collection[str] | None = None
-) -> pa.Schema:
+
+def types(shards: Iterable[Shard], wanted: Collection[str] | None = None) -> pa.Schema:
     """The columns of all files; those that are not `wanted` (default: all are) as null.
 
     Values that have no type in common make their column JSON text, see `spelled`.
     """
     found: dict[str, pa.Field] = {}
     for shard in shards:
-        for lines in _lines(shard, rule):
+        for lines in _lines(shard):
             objects = (decode(line) for line in lines)
             values = (_of(each, wanted) for each in objects if isinstance(each, Document))
             for field in infer(values):
@@ -42,10 +42,10 @@ def spelled(table: pa.Table) -> pa.Table:
     return table
 
 
-def _lines(shard: Shard, rule: CutRule) -> Iterator[list[bytes]]:
+def _lines(shard: Shard) -> Iterator[list[bytes]]:
     """The lines of a file, a split at a time."""
     module: Format = plugins.load("labelmill.formats", shard.format)
-    for split in module.read(shard, ReadRequest(rule=rule, fields={}, raw=True)):
+    for split in module.read(shard, ReadRequest(rule=RULE, fields={}, raw=True)):
         yield split.rows.kept[LINE].drop_null().to_pylist()
 
 

@@ -19,11 +19,9 @@ from labelmill.formats import Format, ReadRequest
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.receipt import Entry
 from labelmill.ops import plugins
-from labelmill.splits import CutRule, Shard
+from labelmill.splits import Shard
 from labelmill.storage import FileMissing, Store, join
 
-_ROWS = 1 << 16  # of a batch
-RULE = CutRule(split_rows=_ROWS, split_bytes=64 << 20)
 _ADVICE = (
     " (columns of the source are in the output where source.keep says so; a file of gold values "
     "needs --key)"
@@ -35,7 +33,10 @@ class RunRows:
 
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store, self._manifest = store, manifest
-        self._carried = pa.schema([])  # what lines of JSON hold more than we planned
+        # By name, as JSON Lines are read; what their lines hold more than we planned is added.
+        self._fields = {
+            each.name: pa.field(each.name, json_type(each.type)) for each in manifest.schema
+        }
         self.unreadable = 0  # rows with a value that no column can hold; they are left out
 
     def look(self, entries: Iterable[Entry], columns: Sequence[str]) -> None:
@@ -44,21 +45,22 @@ class RunRows:
         Raises CorruptRun.
         """
         roots = {name for column in columns for name in (column, column.partition(".")[0])}
-        carried = roots - {*self._manifest.schema.names}
+        carried = roots - self._fields.keys()
         if carried and self._manifest.settings.get("output.raw"):
             shards = (self._shard(entry) for entry in entries if entry["rows_written"])
             try:
-                self._carried = json_columns.types(shards, RULE, carried)
+                found = json_columns.types(shards, carried)
             except FileMissing as error:
                 raise CorruptRun(
                     f"a part is not what its receipt says: {error}; run `labelmill verify`"
                 ) from error
+            self._fields = {field.name: field for field in found} | self._fields
 
     def batches(self, entry: Entry, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The columns of one part; raises ConfigError for one that is not there, CorruptRun."""
-        lost = [column for column in columns if self._root(column) not in self._there()]
+        lost = [column for column in columns if self._root(column) not in self._fields]
         if lost:
-            raise ConfigError(no_column(lost[0], self._there()) + _ADVICE)
+            raise ConfigError(no_column(lost[0], list(self._fields)) + _ADVICE)
         roots = tuple(dict.fromkeys(self._root(column) for column in columns))
         read = self._parquet if self._manifest.part_format == "parquet" else self._lines
         rows = 0
@@ -76,23 +78,19 @@ class RunRows:
 
     def _root(self, column: str) -> str:
         """The column itself where there is one of that name, else the part before the dot."""
-        return column if column in self._there() else column.partition(".")[0]
-
-    def _there(self) -> list[str]:
-        return [*self._manifest.schema.names, *self._carried.names]
+        return column if column in self._fields else column.partition(".")[0]
 
     def _parquet(self, entry: Entry, roots: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
         with self._store.open(entry["part"]) as file:
             parquet = pq.ParquetFile(file)
-            for batch in parquet.iter_batches(_ROWS, columns=list(roots)):
+            for batch in parquet.iter_batches(json_columns.RULE.split_rows, columns=list(roots)):
                 yield pa.table(batch), 0
 
     def _lines(self, entry: Entry, roots: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
         if not entry["rows_written"]:
             return
-        planned = [pa.field(each.name, json_type(each.type)) for each in self._manifest.schema]
-        known = {field.name: field for field in [*self._carried, *planned]}
-        yield from shard_tables(self._shard(entry), pa.schema([known[root] for root in roots]))
+        columns = pa.schema([self._fields[root] for root in roots])
+        yield from shard_tables(self._shard(entry), columns)
 
     def _shard(self, entry: Entry) -> Shard:
         part = entry["part"]
@@ -106,7 +104,7 @@ def shard_tables(shard: Shard, columns: pa.Schema) -> Iterator[tuple[pa.Table, i
     Raises InputError where the file is damaged.
     """
     module: Format = plugins.load("labelmill.formats", shard.format)
-    request = ReadRequest(rule=RULE, fields={}, kept=columns)
+    request = ReadRequest(rule=json_columns.RULE, fields={}, kept=columns)
     for split in module.read(shard, request):
         if split.breaks:
             raise InputError(f"{shard.url!r} is damaged: {split.breaks[0].reason}")

@@ -2,7 +2,7 @@
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from labelmill.evaluation.result import Evaluation, Measured, Slice
@@ -107,7 +107,7 @@ def _metrics(found: Evaluation) -> Table:
 
 
 def _slices(found: Evaluation, column: str, slices: tuple[Slice, ...]) -> Table:
-    table = Table(Column(Text(column)), "rows", *found.headline, box=SIMPLE)
+    table = Table(column, "rows", *found.headline, box=SIMPLE)
     for each in slices[:_ROWS]:
         value = Text("(null)" if each.value is None else each.value)
         shown = (number(each.metrics.get(name)) for name in found.headline)

@@ -32,8 +32,8 @@ from labelmill.training.arguments import (
 from labelmill.training.dataset import sources
 from labelmill.training.exporting import export, results_of
 from labelmill.training.manifest import Data, TrainManifest
-from labelmill.training.preparing import Learning, Preparation, Say, headed
-from labelmill.training.ray_group import Group, Kept, Show, Wished
+from labelmill.training.preparing import Learning, Preparation, Say, Wished, headed, never
+from labelmill.training.ray_group import Group, Kept, Show
 from labelmill.training.recipe import ModelRecipe, TrainRecipe
 from labelmill.training.results import results
 from labelmill.training.state import State
@@ -139,7 +139,7 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
     return told
 
 
-def prepare(plan: Plan, say: Say, wished: Wished = lambda: False) -> Ready:
+def prepare(plan: Plan, say: Say, wished: Wished = never) -> Ready:
     """Read the data, where no earlier attempt has, and say what workers must know.
 
     Nothing is bound to the job before it is known that all of it can be done.

@@ -2,9 +2,6 @@
 
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from logging import ERROR
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +14,11 @@ from transformers import (
     PrinterCallback,
     TrainingArguments,
 )
-from transformers.utils import logging
 
 from labelmill.checkpoints import localize
 from labelmill.errors import EngineError
 from labelmill.learning import Objective
+from labelmill.models.quiet import quiet
 from labelmill.readouts import Embedding
 from labelmill.training import attention
 from labelmill.training.checkpointing import Keep, is_finished, waited
@@ -46,7 +43,7 @@ def train(recipe: TrainRecipe, seat: Seat) -> bool:
 
     Raises EngineError where the device has no room, ModelError where the checkpoint does not fit.
     """
-    with _quiet():
+    with quiet():  # new weights are meant to be new, and progress is ours
         watch, resume = Watch(seat), seat.resume()
         trainer = _trainer(recipe, seat, watch, resume)
         if resume is not None and is_finished(resume, _steps(trainer), recipe.patience):
@@ -161,15 +158,3 @@ class _Metrics:
         logits: Any = seen.predictions
         labels: Any = seen.label_ids
         return measure(self._objective, logits, labels, self._names)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No word of new weights, which are meant to be new, and no other progress than ours."""
-    level = logging.get_verbosity()
-    logging.set_verbosity(ERROR)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -32,7 +32,8 @@ _SHOWN = 3  # rejects that a message names
 _NOTHING = "there is no row to learn from; see data.train (or data.dataset.train) and data.columns"
 
 
-def _never() -> bool:
+def never() -> bool:
+    """The wish of nobody."""
     return False
 
 
@@ -61,9 +62,12 @@ class _Tally:
     rows: int = 0
     tokens: int = 0
     rejects: list[dict[str, Any]] = field(default_factory=list)
-    targets: dict[str, list[pa.Array]] = field(default_factory=dict)  # of the rows learned from
+    # Of the rows learned from; None where nothing is counted, as texts to write are not gathered.
+    targets: dict[str, list[pa.Array]] | None = None
 
     def learn(self, piece: Piece, errors: Mapping[int, str]) -> None:
+        if self.targets is None:
+            return
         good = _good(piece, errors)
         for name, column in piece.targets.items():
             self.targets.setdefault(name, []).extend(column.filter(good).chunks)
@@ -97,7 +101,7 @@ class Preparation:
         """How many files there are."""
         return len(self._train.shards) + len(self._validation.shards if self._validation else ())
 
-    def head(self, learning: Learning, wished: Wished = _never) -> Head | None:
+    def head(self, learning: Learning, wished: Wished = never) -> Head | None:
         """What the model is to give; one time through the rows where the task finds it there.
 
         Raises UnfinishedRun once it is `wished`.
@@ -131,14 +135,15 @@ class Preparation:
         head: Head | None,
         places: Places,
         say: Say,
-        wished: Wished = _never,
+        wished: Wished = never,
     ) -> Data:
         """Encode every row and write the files.
 
         Raises InputError where too many are bad, UnfinishedRun once it is `wished`.
         """
         learning = headed(learning, head)
-        tally, kept = _Tally(), _Tally()
+        tally = _Tally(targets={} if learning.task.finds_head else None)
+        kept = _Tally()
         tables = self._tables(self._train, learning, tally, wished, back=False)
         train = examples.write(places.train, tables)
         validation = self._write_validation(learning, places, kept, wished)
@@ -238,10 +243,9 @@ class Preparation:
 
 def _counts(learning: Learning, tally: _Tally) -> dict[str, int]:
     """Of labels, over the rows that were learned from: a label may stand in bad rows as well."""
-    task = learning.task
-    if not (task.finds_head and tally.rows):
+    if not tally.targets:
         return {}
-    found = task.head(_whole(tally.targets), learning.facts, learning.options)
+    found = learning.task.head(_whole(tally.targets), learning.facts, learning.options)
     return dict(found.counts) if found else {}
 
 

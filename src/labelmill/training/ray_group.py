@@ -23,6 +23,7 @@ from labelmill.errors import ConfigError, EngineError, LabelmillError, Unfinishe
 from labelmill.storage import download, is_local, join, open_filesystem
 from labelmill.training import board as boards
 from labelmill.training.checkpointing import STATE
+from labelmill.training.preparing import Wished
 from labelmill.training.ray_worker import SCORE, work
 from labelmill.training.recipe import TrainRecipe
 from labelmill.training.seat import Standing
@@ -32,7 +33,6 @@ _OPTIMIZER = "optimizer"  # how the name of its file begins
 _POLL = 0.3  # seconds
 
 Show = Callable[[Standing], None]
-Wished = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

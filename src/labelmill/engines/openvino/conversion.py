@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers.utils import logging
 from typing_extensions import override
 
 from labelmill.batch import Array
@@ -23,6 +22,7 @@ from labelmill.engines.openvino import narrowing, runtime
 from labelmill.engines.openvino.reading import FIRST_HIDDEN_STATE
 from labelmill.errors import ConfigError
 from labelmill.models.loading import load_model
+from labelmill.models.quiet import quiet
 from labelmill.ops import pixels
 from labelmill.readouts import Logits, Readout
 
@@ -119,11 +119,9 @@ def _require_plain_types(
 
 def _traced(module: _Module, inputs: Mapping[str, Array], source: str) -> Any:
     example = tuple(torch.from_numpy(inputs[name]) for name in module.names)
-    told = logging.get_verbosity()
-    # The tracer looks at every property of the model, and that of its loss warns.
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        # The tracer looks at every property of the model, and that of its loss warns: quiet.
+        with quiet(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer warns of every value that it freezes
             graph = runtime.openvino().convert_model(module, example_input=example)
     except Exception as error:  # as OpenVINO has no tree of errors, and models raise what they like
@@ -131,8 +129,6 @@ def _traced(module: _Module, inputs: Mapping[str, Array], source: str) -> Any:
             f"model.engine: OpenVINO cannot convert {source!r}, a {type(module.model).__name__} "
             f"({_first_line(error)}); set model.engine to 'pytorch'"
         ) from error
-    finally:
-        logging.set_verbosity(told)
     for port, name in zip(graph.inputs, module.names, strict=True):
         port.get_tensor().set_names({name})
     for port, name in zip(graph.outputs, module.outputs, strict=True):
