@@ -33,7 +33,7 @@ from labelmill.cli.loading import load
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.run import Run
 from labelmill.ledger.status import status_of
-from labelmill.pipeline.run import grouped
+from labelmill.pipeline.ray_source import grouped
 from labelmill.plan.plan import make_plan
 from labelmill.plan.runtime import resolve
 from labelmill.stages.read import ReadWork

@@ -116,6 +116,7 @@ def _label_on_gpus(path: str, replicas: int) -> None:
     from labelmill.config.resources import ResourcesSection
     from labelmill.ledger.attempts import Attempt
     from labelmill.ledger.run import Run
+    from labelmill.pipeline.ray_run import RayRunner
     from labelmill.plan.briefing import make_recipe
     from labelmill.plan.plan import make_plan
     from labelmill.plan.runtime import resolve
@@ -129,7 +130,8 @@ def _label_on_gpus(path: str, replicas: int) -> None:
     run = Run.open(job.output.path, plan.manifest, plan.listing.shards, attempt=Attempt())
     recipe = make_recipe(plan, run.manifest, threads=1, attempt=run.attempt.name)
     works = [ReadWork(shard=w.shard, generation=w.generation, done=w.done) for w in run.pending()]
-    for event in pipeline.run(recipe, works, shape, lambda: False, check=False):
+    runner = RayRunner(there)
+    for event in runner.run(recipe, works, shape, lambda: False, check=False):
         if isinstance(event, pipeline.Committed):
             run.record(event.receipt)
     run.seal()

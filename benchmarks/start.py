@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-STEPS = ("imports", "ray", "plan", "first split", "other splits", "seal", "ray's end", "exit")
+STEPS = ("imports", "runner", "plan", "first split", "other splits", "seal", "runner's end", "exit")
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--corpus", metavar="NAME=DIR:COLUMN", help="(default: docstrings)")
     parser.add_argument("--rows", type=int, default=1_000)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--runner", default="auto", help="as `resources.runner`")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.inside:
@@ -53,6 +54,7 @@ def _measure(asked: argparse.Namespace, scratch: Path) -> None:
             "model": {"path": str(scratch / "model")},
             "source": {"path": str(scratch / "in")},
             "output": {"path": str(scratch / f"out-{repeat}")},
+            "resources": {"runner": asked.runner},
         }
         job.write_text(yaml.safe_dump(settings), encoding="utf-8")
         argv = [sys.executable, "-m", "benchmarks.start", "--inside", str(job)]
@@ -87,38 +89,45 @@ def _inside(job: str) -> None:
 
 def _note(marks: list[float]) -> None:
     """Import what the command imports, and have it note when it comes past each step."""
-    import ray
-
-    from labelmill import pipeline
     from labelmill.cli import labelling
+    from labelmill.pipeline import Committed
 
-    marks.append(time.time())
     committed: list[float] = []
-    _after(ray, "init", lambda: marks.append(time.time()))
-    _after(labelling, "make_plan", lambda: marks.append(time.time()))
-    run = pipeline.run
 
-    def noted(*arguments: Any, **settings: Any) -> Any:
-        for event in run(*arguments, **settings):
-            if isinstance(event, pipeline.Committed):
-                committed.append(time.time())
-            yield event
+    def now(*_: Any) -> None:
+        marks.append(time.time())
 
-    pipeline.run = noted
-    _after(
-        labelling.Labelling,
-        "work",
-        lambda: marks.extend([committed[0], committed[-1], time.time()]),
-    )
+    def event(_: Any, told: Any) -> None:
+        if isinstance(told, Committed):
+            committed.append(time.time())
+
+    def end(*_: Any) -> None:
+        marks.extend([committed[0], committed[-1], time.time()])
+
+    now()
+    _noting(labelling, "make_plan", before=now, after=now)
+    _noting(labelling.Labelling, "_note", before=event)
+    _noting(labelling.Labelling, "work", after=end)
 
 
-def _after(owner: Any, name: str, note: Callable[[], None]) -> None:
-    """Have a function of ours tell that it is done."""
+def _nothing(*_: Any) -> None:
+    pass
+
+
+def _noting(
+    owner: Any,
+    name: str,
+    *,
+    before: Callable[..., None] = _nothing,
+    after: Callable[..., None] = _nothing,
+) -> None:
+    """Have a function of ours tell that it begins and that it is done."""
     original = getattr(owner, name)
 
     def noted(*arguments: Any, **settings: Any) -> Any:
+        before(*arguments)
         found = original(*arguments, **settings)
-        note()
+        after(*arguments)
         return found
 
     setattr(owner, name, noted)

@@ -13,14 +13,14 @@ import pytest
 from ray import cloudpickle
 from ray.data import ReadTask
 
-from labelmill.pipeline.run import grouped
+from labelmill.pipeline.ray_source import ShardSource, grouped
 from labelmill.plan.briefing import make_recipe
 from labelmill.plan.recipe import Recipe
 from labelmill.plan.survey import Use, survey
 from labelmill.source import list_shards
 from labelmill.stages.board import Board
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.read import ReadWork, ShardSource
+from labelmill.stages.read import ReadWork
 from tests.support import inline
 from tests.support.models import tiny_classifier
 
@@ -92,16 +92,17 @@ _STATISTICS = """
     import sys
     import ray.data
     from ray.data._internal.execution.execution_callback import ExecutionCallback
-    from labelmill import pipeline
+    from labelmill.pipeline import ray_run
+    from labelmill.pipeline.ray_session import session
 
     class Probe(ExecutionCallback):
         kept = []
         def after_execution_succeeds(self, executor):
             Probe.kept = [len(op._output_blocks_stats) for op in list(executor._topology)[1:]]
 
-    with pipeline.session(verbose=False):
+    with session(verbose=False):
         if sys.argv[1] == "ours":
-            sys.modules["labelmill.pipeline.run"]._set_up_ray_data()
+            ray_run._set_up_ray_data()
         ray.data.DataContext.get_current().custom_execution_callback_classes.append(Probe)
         blocks = ray.data.range(40, override_num_blocks=40).map_batches(lambda b: b, batch_size=1)
         assert blocks.materialize().count() == 40

@@ -315,7 +315,8 @@ _SPREAD = """
     from pathlib import Path
     from labelmill import pipeline
     from labelmill.cli.loading import load
-    from labelmill.pipeline.run import build
+    from labelmill.pipeline.ray_run import build
+    from labelmill.pipeline.ray_session import session
     from labelmill.plan.briefing import make_recipe
     from labelmill.stages.board import Board
     from labelmill.stages.read import ReadWork
@@ -323,7 +324,7 @@ _SPREAD = """
 
     job = load(sys.argv[1], ())
     plan = inline.plan_of(job)
-    with pipeline.session(verbose=False) as cluster:
+    with session(verbose=False) as cluster:
         found = pipeline.shape(job.resources, cluster, sys.argv[2], plan.work, 1)
         recipe = make_recipe(plan, plan.manifest, threads=found.threads, attempt="one")
         works = [ReadWork(shard=shard, generation=0) for shard in plan.listing.shards]

@@ -63,12 +63,11 @@ def ended(job: LabelJob) -> tuple[int, str]:
     """Exit code and reason of the command on a run that has nothing left to do."""
     from labelmill.cli.interrupt import Interrupt
     from labelmill.cli.labelling import Labelling
-    from labelmill.pipeline import Cluster
+    from labelmill.pipeline.local_run import LocalRunner
     from labelmill.reports.progress import Progress
 
-    here = Cluster(nodes=1, cores=1, cpus=1, gpus=0)
     with Progress() as progress:
-        labelling = Labelling(plan_of(job), here, None, progress)
+        labelling = Labelling(plan_of(job), LocalRunner(verbose=False), None, progress)
         labelling.work(Interrupt())
     return labelling.verdict(read_status(job.output.path))
 

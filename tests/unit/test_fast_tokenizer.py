@@ -33,7 +33,8 @@ def test_fast_tokenizer_encodes_as_the_processor_does(tmp_path: Path, architectu
 
 def test_processes_that_only_carry_a_checkpoint_import_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys, labelmill.pipeline.run, labelmill.tasks.text_classification;"
+        "import sys, labelmill.tasks.text_classification;"
+        "from labelmill.pipeline import ray_run, replica_process;"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
 

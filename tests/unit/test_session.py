@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labelmill.errors import ConfigError
-from labelmill.pipeline import session
+from labelmill.pipeline.ray_session import session
 
 
 @pytest.mark.parametrize("address", ["http://10.0.0.1:8265", "ray://10.0.0.1:10001"])
@@ -25,7 +25,7 @@ def test_ray_that_cannot_start_is_one_line_that_says_so(tmp_path: Path) -> None:
     code = """
 import sys
 from labelmill.errors import ClusterError
-from labelmill.pipeline import session
+from labelmill.pipeline.ray_session import session
 try:
     with session(verbose=False):
         pass
@@ -69,7 +69,7 @@ print(RateBasedClusterAutoscaler.AUTOSCALING_REQUEST_EXPIRE_TIME_S)
 def test_rays_monitor_has_ended_before_ray_waits_a_second_for_it() -> None:
     code = """
 import psutil, ray, time
-from labelmill.pipeline import session
+from labelmill.pipeline.ray_session import session
 
 def monitors():
     children = psutil.Process().children()
@@ -104,7 +104,7 @@ def test_cores_are_those_of_the_smallest_node_that_has_any() -> None:
     code = """
 import os, sys
 from ray.cluster_utils import Cluster
-from labelmill.pipeline import session
+from labelmill.pipeline.ray_session import session
 
 here = {"object_store_memory": 80 * 2**20}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **here})

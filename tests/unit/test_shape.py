@@ -4,8 +4,8 @@ import pytest
 
 from labelmill.config.resources import ResourcesSection
 from labelmill.errors import ConfigError
-from labelmill.pipeline.run import READ_TASKS, grouped
-from labelmill.pipeline.session import Cluster
+from labelmill.pipeline.cluster import Cluster
+from labelmill.pipeline.ray_source import READ_TASKS, grouped
 from labelmill.pipeline.shape import gpus_wanted, shape
 from labelmill.splits import Shard
 from labelmill.stages.read import ReadWork

@@ -1,5 +1,6 @@
 """`labelmill label`: a job file becomes a plan, the plan a run, events what a person sees."""
 
+import contextlib
 import functools
 import importlib
 import threading
@@ -16,7 +17,7 @@ from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.opening import require_openable
 from labelmill.ledger.run import Run
 from labelmill.ledger.status import Status, read_status
-from labelmill.pipeline import Cluster, Committed, Shape
+from labelmill.pipeline import Committed, Event, Runner, Shape
 from labelmill.plan.briefing import make_recipe
 from labelmill.plan.plan import Plan, make_plan
 from labelmill.plan.recipe import Recipe
@@ -42,10 +43,10 @@ def label(
     # Seconds of imports, torch among them, while Ray starts its processes.
     ahead = threading.Thread(target=importlib.import_module, args=(_SLOW,))
     ahead.start()
-    with Progress() as progress, pipeline.session(verbose=verbose) as cluster:
+    with Progress() as progress, pipeline.runner_of(job.resources, verbose=verbose) as runner:
         ahead.join()
-        plan = make_plan(job, functools.partial(_resolve, job, cluster))
-        labelling = Labelling(plan, cluster, slice_, progress)
+        plan = make_plan(job, functools.partial(_resolve, job, runner))
+        labelling = Labelling(plan, runner, slice_, progress)
         with Interrupt() as interrupt:
             labelling.work(interrupt)
     status = read_status(job.output.path)
@@ -80,15 +81,17 @@ class Labelling:
     """One attempt at a run, from its opening to its seal."""
 
     def __init__(
-        self, plan: Plan, cluster: Cluster, slice_: Slice | None, progress: Progress
+        self, plan: Plan, runner: Runner, slice_: Slice | None, progress: Progress
     ) -> None:
         self._plan = plan
         self._slice = slice_
         self._progress = progress
-        self._nodes = cluster.nodes
+        self._runner = runner
         resolved = plan.resolved
         most = engines.most_threads(resolved.engine)
-        self._shape = pipeline.shape(plan.job.resources, cluster, resolved.device, plan.work, most)
+        self._shape = pipeline.shape(
+            plan.job.resources, runner.cluster, resolved.device, plan.work, most
+        )
         self._run = self._open()
         self._works = self._run.pending(slice_)
         self._outlook = self._look()
@@ -149,13 +152,18 @@ class Labelling:
         ]
         stopping = functools.partial(self._stopping, interrupt)
         check = self._wants_check()
-        for event in pipeline.run(recipe, works, self._shape, stopping, check=check):
-            if isinstance(event, Committed):
-                if self._run.record(event.receipt):
-                    self._outlook.committed(event.receipt)
-            else:
-                self._outlook.flying(event.rows, event.tokens)
-            self._progress.show(self._outlook.view())
+        events = self._runner.run(recipe, works, self._shape, stopping, check=check)
+        with contextlib.closing(events):
+            for event in events:
+                self._note(event)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Committed):
+            if self._run.record(event.receipt):
+                self._outlook.committed(event.receipt)
+        else:
+            self._outlook.flying(event.rows, event.tokens)
+        self._progress.show(self._outlook.view())
 
     def _quantized(self, recipe: Recipe) -> Recipe:
         """With the run's model in int8, where that is its precision."""
@@ -164,7 +172,7 @@ class Labelling:
         self._progress.say("int8: taking the run's model, or calibrating and comparing it now")
         begun = self._run.totals().splits_done > 0
         question = functools.partial(with_int8, recipe, self._plan.listing.shards, begun=begun)
-        return question() if self._nodes == 1 else pipeline.on_replica(question, gpus=0)
+        return self._runner.ask(question, gpus=0)
 
     def _stopping(self, interrupt: Interrupt) -> bool:
         if self._stop is None and interrupt.wished:
@@ -216,11 +224,10 @@ _ASKED = "asked to; once more stops at once; run the same command again to go on
 _TOO_MANY = "output.max_rejected can no longer be met"
 
 
-def _resolve(job: LabelJob, cluster: Cluster, engine: str, precision: str, use: Use) -> Resolved:
-    """Ask a node that a replica would run on; on one machine that is this one."""
-    gpus = pipeline.gpus_wanted(job.resources, cluster)
-    question = functools.partial(resolve, engine, precision, use, gpus=gpus)
-    return question() if cluster.nodes == 1 else pipeline.on_replica(question, gpus=gpus)
+def _resolve(job: LabelJob, runner: Runner, engine: str, precision: str, use: Use) -> Resolved:
+    """Ask where a replica would run."""
+    gpus = pipeline.gpus_wanted(job.resources, runner.cluster)
+    return runner.ask(functools.partial(resolve, engine, precision, use, gpus=gpus), gpus=gpus)
 
 
 def _resources(plan: Plan, shape: Shape) -> dict[str, object]:

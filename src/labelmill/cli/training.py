@@ -3,13 +3,13 @@
 import os
 from collections.abc import Sequence
 
-from labelmill import pipeline
 from labelmill.cli import console
 from labelmill.cli.interrupt import Interrupt
 from labelmill.cli.loading import load_training
 from labelmill.config.train_job import TrainJob
 from labelmill.engines import best_device
-from labelmill.pipeline import Cluster
+from labelmill.pipeline.cluster import Cluster
+from labelmill.pipeline.ray_session import session
 from labelmill.reports import training_card
 from labelmill.reports.training import TrainingProgress, finished, planned
 from labelmill.training import finetune, ray_group
@@ -20,7 +20,7 @@ from labelmill.training.ray_group import Group
 def train(path: str, overrides: Sequence[str], *, as_json: bool, verbose: bool) -> int:
     """Run the job; the exit code."""
     job = load_training(path, overrides)
-    with TrainingProgress() as progress, pipeline.session(verbose=verbose) as cluster:
+    with TrainingProgress() as progress, session(verbose=verbose) as cluster:
         plan = finetune.make_plan(job, lambda: _group(job, cluster))
         with Interrupt() as interrupt:
             told = finetune.fine_tune(

@@ -1,6 +1,6 @@
 """The `resources` section: what the job may use. Nothing here can change a label."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,12 @@ from labelmill.config.values import Auto, Count
 class ResourcesSection(Section):
     """What the job may use; may be changed when a run is resumed."""
 
+    runner: Auto | Literal["local", "ray"] = Field(
+        default="auto",
+        description="What runs the job: `ray`, on the cluster that is there or one of its own, or "
+        "`local`, processes of this machine alone, which start sooner and use no GPU; auto: local "
+        "on a machine of at most 8 cores without GPU on which no Ray runs.",
+    )
     replicas: Auto | Count = Field(
         default="auto", description="Copies of the model at work at the same time."
     )

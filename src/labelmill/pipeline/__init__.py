@@ -1,7 +1,8 @@
-"""The pipeline of a job, and the Ray session that it runs in."""
+"""The pipeline of a job, and what runs it: Ray, or processes of this machine alone."""
 
-from labelmill.pipeline.run import Committed, Event, Progressed, run
-from labelmill.pipeline.session import Cluster, on_replica, session
+from labelmill.pipeline.cluster import Cluster
+from labelmill.pipeline.events import Committed, Event, Progressed
+from labelmill.pipeline.runner import Runner, runner_of
 from labelmill.pipeline.shape import Shape, gpus_wanted, shape
 
 __all__ = [
@@ -9,10 +10,9 @@ __all__ = [
     "Committed",
     "Event",
     "Progressed",
+    "Runner",
     "Shape",
     "gpus_wanted",
-    "on_replica",
-    "run",
-    "session",
+    "runner_of",
     "shape",
 ]

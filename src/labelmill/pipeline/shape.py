@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from labelmill.config.resources import ResourcesSection
 from labelmill.errors import ConfigError
-from labelmill.pipeline.session import Cluster
+from labelmill.pipeline.cluster import Cluster
 from labelmill.tasks import Work
 
 

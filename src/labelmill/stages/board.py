@@ -1,17 +1,15 @@
 """Board: where workers and the driver tell each other how far they are, and when to stop.
 
-One board a process (`Board`), or one actor for a whole cluster that `RemoteBoard` speaks to. It
-holds only what may be lost: counts for the eye, the wish to stop, how often a split was begun,
-which of its rows are lethal, and who makes the self-check. It does not know what is committed; the
-ledger does.
+One board a job, in the driver's process or as an actor of a cluster; stages speak to it through
+`Notices`. It holds only what may be lost: counts for the eye, the wish to stop, how often a split
+was begun, which of its rows are lethal, and who makes the self-check. It does not know what is
+committed; the ledger does.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import ray
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,58 +98,3 @@ class Board:
     def in_flight(self) -> Mapping[str, tuple[int, int]]:
         """Rows and tokens predicted so far, by split."""
         return dict(self._posts)
-
-
-class RemoteBoard:
-    """The same board behind a Ray actor; `post`, `end` and `forget` do not wait."""
-
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-
-    @classmethod
-    def create(cls, *, check: bool) -> "RemoteBoard":
-        """A new board on the driver's own node, so that it lives as long as the driver.
-
-        Where its process alone is killed, another one takes its place, and knows nothing.
-        """
-        here = ray.get_runtime_context().get_node_id()
-        stay = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
-        lasting = ray.remote(Board).options(
-            num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=stay
-        )
-        return cls(lasting.remote(check=check))
-
-    def stop(self) -> None:
-        """See Board."""
-        ray.get(self._handle.stop.remote())
-
-    def stopping(self) -> bool:
-        """See Notices."""
-        return bool(ray.get(self._handle.stopping.remote()))
-
-    def begin(self, split: str) -> Past:
-        """See Notices."""
-        past: Past = ray.get(self._handle.begin.remote(split))
-        return past
-
-    def convict(self, split: str, lethal: Mapping[int, str]) -> None:
-        """See Notices."""
-        ray.get(self._handle.convict.remote(split, lethal))
-
-    def end(self, split: str, *, checked: bool = False) -> None:
-        """See Notices."""
-        self._handle.end.remote(split, checked=checked)
-
-    def post(self, split: str, rows: int, tokens: int) -> None:
-        """See Notices."""
-        self._handle.post.remote(split, rows, tokens)
-
-    def forget(self, splits: Sequence[str]) -> None:
-        """See Board."""
-        if splits:
-            self._handle.forget.remote(list(splits))
-
-    def in_flight(self) -> Mapping[str, tuple[int, int]]:
-        """See Board."""
-        posts: Mapping[str, tuple[int, int]] = ray.get(self._handle.in_flight.remote())
-        return posts

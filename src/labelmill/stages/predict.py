@@ -26,6 +26,7 @@ from labelmill.tasks import Fields, Task, is_checked
 
 NOT_FINITE = "the model's output is not a finite number"
 TRIES = 2  # a replica may die twice over a split before the split is suspect
+LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
 LIMIT = 6  # deaths over a split after which it is given up, while it is judged too
 _POST_EVERY = 0.5  # seconds
 
@@ -130,6 +131,14 @@ class Replica:
 
     def _poster(self, split: str) -> "_Poster":
         return _Poster(self._board, split)
+
+
+def dead_while_loading(deaths: int) -> EngineError:
+    """What ends a job whose replica does not come to predict anything."""
+    return EngineError(
+        f"a replica's process died {deaths} times while it loaded the model; most often memory "
+        "runs out: lower resources.replicas and run the same command again"
+    )
 
 
 def fields_of(parcel: Parcel) -> Fields:

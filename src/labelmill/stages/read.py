@@ -1,18 +1,12 @@
 """Read: the first stage. A shard in, its pending splits out, front to back.
 
 The work list is taken frozen: a reader re-checks that its shard is still the recorded one, and
-never asks the ledger. Ray runs one read task a group of shards.
+never asks the ledger.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import pyarrow as pa
-from ray.data import Datasource, ReadTask
-from ray.data.block import BlockMetadata
-from typing_extensions import override
 
 from labelmill.errors import ShardRefused
 from labelmill.formats import Format, SplitRows
@@ -32,6 +26,11 @@ class ReadWork:
     shard: Shard
     generation: int
     done: Mapping[int, Split] = field(default_factory=dict)
+
+
+def largest_first(works: Iterable[ReadWork]) -> list[ReadWork]:
+    """The order in which shards are read, so that no large one is left for the end."""
+    return sorted(works, key=lambda work: (-work.shard.size, work.shard.path))
 
 
 def read(work: ReadWork, recipe: Recipe, board: Notices) -> Iterator[Parcel]:
@@ -65,40 +64,3 @@ def _damage(shard: Shard, piece: SplitRows) -> str:
         f"shard {shard.path!r} is damaged at {broken.start}: {broken.reason}; "
         "repair it, or set source.on_bad_shard to 'skip'"
     )
-
-
-class ShardSource(Datasource):
-    """The work list as a Ray datasource: one read task a group of shards."""
-
-    def __init__(
-        self, groups: Sequence[Sequence[ReadWork]], recipe: Recipe, board: Notices
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # ray's
-        self._groups = groups
-        # Ray stores each task by itself, and some tokenizers are 17 MB of text.
-        self._recipe = replace(recipe, tokenizer=None)
-        self._board = board
-
-    @override
-    def estimate_inmemory_data_size(self) -> int | None:
-        """Stored bytes; Ray only uses it for its log."""
-        return sum(work.shard.size for group in self._groups for work in group)
-
-    @override
-    def get_read_tasks(
-        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
-    ) -> list[ReadTask]:
-        """One task a group, whatever parallelism Ray would like."""
-        del parallelism, per_task_row_limit, data_context
-        return [self._task(group) for group in self._groups]
-
-    def _task(self, group: Sequence[ReadWork]) -> ReadTask:
-        recipe, board = self._recipe, self._board
-
-        def blocks() -> Iterable[pa.Table]:
-            for work in group:
-                for parcel in read(work, recipe, board):
-                    yield parcel.to_block()
-
-        size = sum(work.shard.size for work in group)
-        return ReadTask(blocks, BlockMetadata(num_rows=None, size_bytes=size, exec_stats=None))

@@ -5,11 +5,8 @@ after the splits in prediction, that retries of a split are bounded, and that an
 out as it was raised on the worker. What is committed is the ledger's to know.
 """
 
-import queue
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,74 +15,56 @@ import ray.data
 
 from labelmill.errors import EngineError, LabelmillError
 from labelmill.ledger.receipt import Receipt
-from labelmill.pipeline.forgetting import Forgetting
-from labelmill.pipeline.session import replica_cpus
+from labelmill.pipeline.cluster import Cluster
+from labelmill.pipeline.events import Arrivals, Event, followed
+from labelmill.pipeline.ray_board import RemoteBoard
+from labelmill.pipeline.ray_forgetting import Forgetting
+from labelmill.pipeline.ray_session import on_replica, replica_cpus
+from labelmill.pipeline.ray_source import ShardSource, grouped
+from labelmill.pipeline.runner import Answer, Stopping
 from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
-from labelmill.stages.board import Notices, RemoteBoard
+from labelmill.stages.board import Notices
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.predict import Replica
-from labelmill.stages.read import ReadWork, ShardSource
+from labelmill.stages.predict import LOADINGS, Replica, dead_while_loading
+from labelmill.stages.read import ReadWork
 from labelmill.stages.tokenize import tokenize
 from labelmill.stages.write import write
 
-READ_TASKS = (
-    2000  # Ray starts one object a read task: seconds for thousands, so small shards share one
-)
 # Logical CPUs of a task. All alike and well below one, so that each finds room beside replicas on a
 # node of one core: a tokenizer that asks for a whole core would wait there for ever.
 _LIGHT = 0.25
-_LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
 _RAYS_ADVICE = "\nFailed to apply UDF transform"  # Ray appends it to the message of an error
-_TICK = 0.5  # seconds between two looks at the board
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
-    """A part and its receipt are in their places."""
+class RayRunner:
+    """See Runner."""
 
-    receipt: Receipt
+    name = "ray"
 
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progressed:
-    """Rows and tokens predicted in splits that are not committed yet."""
+    def ask(self, question: Callable[[], Answer], *, gpus: float) -> Answer:
+        """See Runner; one machine is this one."""
+        return question() if self.cluster.nodes == 1 else on_replica(question, gpus=gpus)
 
-    rows: int
-    tokens: int
-
-
-Event = Committed | Progressed
-
-
-def run(
-    recipe: Recipe,
-    works: Sequence[ReadWork],
-    shape: Shape,
-    stopping: Callable[[], bool],
-    *,
-    check: bool,
-) -> Iterator[Event]:
-    """Label the pending splits; yields events until all are committed or the stop has taken effect.
-
-    With `check` the first split that is predicted is compared with float32. Raises whatever a
-    worker raised, unwrapped where it is one of ours.
-    """
-    board = RemoteBoard.create(check=check)
-    dataset = build(recipe, works, shape, board)
-    receipts = _Receipts(dataset)
-    stopped = False
-    while not receipts.ended:
-        if not stopped and stopping():
-            board.stop()
-            stopped = True
-        arrived = receipts.take(_TICK)
-        board.forget([receipt.split.id for receipt in arrived])
-        yield from (Committed(receipt=receipt) for receipt in arrived)
-        posts = board.in_flight().values()
-        yield Progressed(
-            rows=sum(rows for rows, _ in posts), tokens=sum(tokens for _, tokens in posts)
-        )
+    def run(
+        self,
+        recipe: Recipe,
+        works: Sequence[ReadWork],
+        shape: Shape,
+        stopping: Stopping,
+        *,
+        check: bool,
+    ) -> Generator[Event, None, None]:
+        """See Runner; an error of ours comes unwrapped."""
+        board = RemoteBoard.create(check=check)
+        arrivals = Arrivals()
+        dataset = build(recipe, works, shape, board)
+        # A thread takes what comes, so that the driver may look up.
+        threading.Thread(target=_drain, args=(dataset, arrivals), daemon=True).start()
+        yield from followed(arrivals, board, stopping)
 
 
 def build(
@@ -133,23 +112,6 @@ def build(
 _WHOLE: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow"}
 
 
-def grouped(works: Sequence[ReadWork]) -> list[list[ReadWork]]:
-    """Largest shards first, small ones together where there are more than READ_TASKS."""
-    ordered = sorted(works, key=lambda work: (-work.shard.size, work.shard.path))
-    if len(ordered) <= READ_TASKS:
-        return [[work] for work in ordered]
-    fair = sum(work.shard.size for work in ordered) / READ_TASKS
-    groups: list[list[ReadWork]] = [[]]
-    held = 0
-    for work in ordered:
-        if groups[-1] and held + work.shard.size > fair:
-            groups.append([])
-            held = 0
-        groups[-1].append(work)
-        held += work.shard.size
-    return groups
-
-
 def _set_up_ray_data() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -175,8 +137,8 @@ class _Predict:
         self._failure: Exception | None = None
         me = f"loading {ray.get_runtime_context().get_actor_id()}"  # the same after a death
         deaths = board.begin(me).begun
-        if deaths >= _LOADINGS:
-            self._failure = _deadly(deaths)
+        if deaths >= LOADINGS:
+            self._failure = dead_while_loading(deaths)
             return
         try:
             self._replica = Replica(recipe, board)
@@ -190,13 +152,6 @@ class _Predict:
         return self._replica.predict(Parcel.from_block(block)).to_block()
 
 
-def _deadly(deaths: int) -> EngineError:
-    return EngineError(
-        f"a replica's process died {deaths} times while it loaded the model; most often memory "
-        "runs out: lower resources.replicas and run the same command again"
-    )
-
-
 def _write(block: pa.Table, recipe: Recipe) -> pa.Table:
     receipt = write(Parcel.from_block(block), recipe)
     return pa.table(
@@ -204,42 +159,16 @@ def _write(block: pa.Table, recipe: Recipe) -> pa.Table:
     )
 
 
-class _Receipts:
-    """The dataset's rows as they come, taken by a thread so that the driver may look up."""
-
-    def __init__(self, dataset: ray.data.Dataset) -> None:
-        self._arrived: queue.SimpleQueue[Receipt | BaseException | None] = queue.SimpleQueue()
-        self.ended = False
-        threading.Thread(target=self._drain, args=(dataset,), daemon=True).start()
-
-    def take(self, seconds: float) -> list[Receipt]:
-        """What arrives within so many seconds; raises what the dataset raised."""
-        until = time.monotonic() + seconds
-        taken: list[Receipt] = []
-        while not self.ended and (left := until - time.monotonic()) > 0:
-            try:
-                item = self._arrived.get(timeout=left)
-            except queue.Empty:
-                break
-            if isinstance(item, BaseException):
-                raise _unwrapped(item)
-            if item is None:
-                self.ended = True
-            else:
-                taken.append(item)
-        return taken
-
-    def _drain(self, dataset: ray.data.Dataset) -> None:
-        try:
-            batches: Iterable[pa.Table] = dataset.iter_batches(
-                batch_size=None, batch_format="pyarrow"
-            )
-            for batch in batches:
-                for data in batch["receipt"].drop_null().to_pylist():
-                    self._arrived.put(Receipt.from_json(data))
-        except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises it
-            self._arrived.put(error)
-        self._arrived.put(None)
+def _drain(dataset: ray.data.Dataset, arrivals: Arrivals) -> None:
+    """The dataset's rows as they come."""
+    try:
+        batches: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+        for batch in batches:
+            for data in batch["receipt"].drop_null().to_pylist():
+                arrivals.put(Receipt.from_json(data))
+    except BaseException as error:  # noqa: BLE001 - handed to the driver's thread, which raises it
+        arrivals.put(_unwrapped(error))
+    arrivals.put(None)
 
 
 def _unwrapped(error: BaseException) -> BaseException:

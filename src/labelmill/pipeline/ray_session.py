@@ -14,7 +14,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,19 +22,10 @@ import ray
 from ray.util.annotations import RayDeprecationWarning
 
 from labelmill.errors import ClusterError, ConfigError, LabelmillError
+from labelmill.pipeline.cluster import Cluster
 
 Answer = TypeVar("Answer")
 _MONITOR = ("autoscaler", "_private", "monitor.py")  # end of the path of its program
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """What Ray counts on the nodes that are alive now."""
-
-    nodes: int
-    cores: int  # CPUs of the smallest node that has any
-    cpus: float
-    gpus: float
 
 
 @contextmanager
