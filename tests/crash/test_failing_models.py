@@ -20,21 +20,25 @@ from tests.support.models import WORDS, tiny_classifier
 
 pytestmark = pytest.mark.slow
 
+_RUNNERS = [pytest.param("ray", marks=pytest.mark.faults), "local"]
 _ROWS = 4000  # long texts, which all fit into one microbatch of the budget
 _BUDGET = 1_000_000  # tokens
 _ROOM = 100 << 20  # bytes of memory that may be had while rows are predicted
 
 
-@pytest.mark.faults
+@pytest.mark.parametrize("runner", _RUNNERS)
 def test_model_with_weights_of_another_shape_is_refused_in_one_line(
-    tmp_path: Path, source: Path
+    tmp_path: Path, source: Path, runner: str
 ) -> None:
     model = tiny_classifier(tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text("utf-8"))
     config["intermediate_size"] += 1
     (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
-    ended = process.label(corpus.write_job(tmp_path / "j.yaml", source, tmp_path / "out", model))
+    resources = {"runner": runner}
+    ended = process.label(
+        corpus.write_job(tmp_path / "j.yaml", source, tmp_path / "out", model, resources=resources)
+    )
 
     *before, last = ended.err.splitlines()
     assert (ended.code, ended.out) == (2, "")
@@ -43,13 +47,18 @@ def test_model_with_weights_of_another_shape_is_refused_in_one_line(
     assert read_status(str(tmp_path / "out")).splits_done == 0
 
 
-@pytest.mark.faults
+@pytest.mark.parametrize("runner", _RUNNERS)
 def test_model_that_kills_its_process_while_it_is_loaded_ends_the_job(
-    tmp_path: Path, source: Path
+    tmp_path: Path, source: Path, runner: str
 ) -> None:
     model = hostile_classifier(tmp_path / "model", loads=False)
     job = corpus.write_job(
-        tmp_path / "j.yaml", source, tmp_path / "out", model, model={"trust_remote_code": True}
+        tmp_path / "j.yaml",
+        source,
+        tmp_path / "out",
+        model,
+        model={"trust_remote_code": True},
+        resources={"runner": runner},
     )
 
     ended = process.label(job)

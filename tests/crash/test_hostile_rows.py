@@ -73,8 +73,9 @@ def reasons(output: Path, shard: str = "rows.parquet") -> dict[int, str]:
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("runner", ["ray", "local"])
 def test_lethal_rows_of_a_real_job_are_rejects_and_cost_no_other_row(
-    tmp_path: Path, hostile: str
+    tmp_path: Path, hostile: str, runner: str
 ) -> None:
     lethal, odd = {corpus.row_id(0, 3), corpus.row_id(0, 20)}, corpus.row_id(3, 7)
     corpus.write_corpus(tmp_path / "in", spoilt=dict.fromkeys(lethal, LETHAL) | {odd: NAN})
@@ -84,6 +85,7 @@ def test_lethal_rows_of_a_real_job_are_rejects_and_cost_no_other_row(
         tmp_path / "out",
         hostile,
         model={"trust_remote_code": True},
+        resources={"runner": runner},
     )
 
     ended = process.label(job_file)

@@ -1,4 +1,4 @@
-"""Real jobs on a real Ray whose processes are killed or told to stop: all at once, or one alone.
+"""Real jobs, on Ray and without, whose processes are killed or told to stop: all, or one alone.
 
 The model stands behind a gate, so that parts are committed, one split is in prediction and others
 are to come for certain, however fast the machine is.
@@ -7,9 +7,10 @@ are to come for certain, however fast the machine is.
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support import corpus, inline, process
+from tests.support import corpus, family, inline, process
 from tests.support.corpus import Part, parts, require_readable, require_whole
 from tests.support.gated_model import Gate, gated_classifier
 from tests.support.killing import Death
@@ -21,12 +22,15 @@ _LET = 4  # splits, each of one microbatch: one shard and a split of the next
 _COMMITTED = 3  # parts that are there by then: a shard's splits leave the replica in one block
 _SOON = 60.0  # seconds; a loaded machine takes its time, a job that hangs takes for ever
 _TRUST = {"trust_remote_code": True}
+_REPLICA = {"ray": "_Predict", "local": "replica_process"}  # in its command line
 
 
 class Workplace:
     """A run in the making, its gate, and what would become of it uninterrupted."""
 
-    def __init__(self, directory: Path, gate: Gate, whole: dict[str, bytes]) -> None:
+    def __init__(self, directory: Path, gate: Gate, whole: dict[str, bytes], runner: str) -> None:
+        self.directory = directory
+        self.runner = runner
         self.job = directory / "job.yaml"
         self.out = directory / "out"
         self.claims = directory / "claims"
@@ -35,14 +39,20 @@ class Workplace:
         self.whole = whole
 
     def death(self, number: int, *, everyone: bool) -> dict[str, str]:
-        """Strikes when the n-th part is there, and not its receipt."""
-        return Death(
+        """Strikes who writes when the n-th part is there, and not its receipt."""
+        death = Death(
             kind="part",
             moment="linked",
             number=number,
             claims=str(self.claims),
             everyone=everyone,
-        ).environment()
+        )
+        return death.on_ray() if self.runner == "ray" else death.everywhere(self.directory)
+
+    def replica(self, running: Command) -> psutil.Process:
+        """The only one."""
+        (found,) = running.named(_REPLICA[self.runner])
+        return found
 
     def parts(self) -> dict[str, Part]:
         return parts(self.out)
@@ -75,16 +85,27 @@ def whole(
     return corpus.uninterrupted(tmp_path_factory.mktemp("whole"), source, path, model=_TRUST)
 
 
-@pytest.fixture
+@pytest.fixture(params=_REPLICA)
 def work(
-    tmp_path: Path, source: Path, model: tuple[str, Gate], whole: dict[str, bytes]
+    tmp_path: Path,
+    source: Path,
+    model: tuple[str, Gate],
+    whole: dict[str, bytes],
+    request: pytest.FixtureRequest,
 ) -> Workplace:
+    """On either runner."""
+    runner: str = request.param
     path, gate = model
     for mark in [*gate.directory.glob("passed/*"), *gate.directory.glob("waiting/*")]:
         mark.unlink()
     gate.let(_LET)
-    corpus.write_job(tmp_path / "job.yaml", source, tmp_path / "out", path, model=_TRUST)
-    return Workplace(tmp_path, gate, whole)
+    job, resources = tmp_path / "job.yaml", {"runner": runner}
+    corpus.write_job(job, source, tmp_path / "out", path, model=_TRUST, resources=resources)
+    return Workplace(tmp_path, gate, whole, runner)
+
+
+only_on_ray = pytest.mark.parametrize("work", ["ray"], indirect=True)
+only_local = pytest.mark.parametrize("work", ["local"], indirect=True)
 
 
 def test_driver_and_all_killed_in_a_commit_resumes_to_the_same_bytes(work: Workplace) -> None:
@@ -102,12 +123,12 @@ def test_driver_and_all_killed_in_a_commit_resumes_to_the_same_bytes(work: Workp
 
 
 @pytest.mark.faults
+@only_on_ray
 def test_writer_and_replica_killed_alone_do_not_stop_the_job(work: Workplace) -> None:
     death = work.death(2, everyone=False)
     with process.command("label", str(work.job), "--json", environment=death) as running:
         work.wait_at_gate(running)
-        (replica,) = running.named("_Predict")
-        replica.kill()
+        work.replica(running).kill()
         work.gate.open()
         ended = running.end()
 
@@ -116,7 +137,20 @@ def test_writer_and_replica_killed_alone_do_not_stop_the_job(work: Workplace) ->
     require_whole(work.out, work.whole, {})
 
 
+@only_local
+def test_replica_killed_alone_does_not_stop_the_job(work: Workplace) -> None:
+    with process.command("label", str(work.job), "--json") as running:
+        work.wait_at_gate(running)
+        work.replica(running).kill()
+        work.gate.open()
+        ended = running.end()
+
+    assert (ended.code, ended.told["attempts"]) == (0, 1)
+    require_whole(work.out, work.whole, {})
+
+
 @pytest.mark.faults
+@only_on_ray
 def test_raylet_killed_alone_ends_the_job_which_resumes(work: Workplace) -> None:
     with process.command("label", str(work.job), "--json") as running:
         work.wait_at_gate(running)
@@ -133,6 +167,15 @@ def test_driver_killed_alone_while_its_workers_go_on_resumes_at_once(work: Workp
         work.wait_at_gate(running)
         running.root.kill()
         work.require_resumes(work.parts())
+
+
+@only_local
+def test_replica_whose_driver_is_killed_ends_though_it_is_predicting(work: Workplace) -> None:
+    with process.command("label", str(work.job), "--json") as running:
+        work.wait_at_gate(running)
+        replica = work.replica(running)
+        running.root.kill()
+        family.wait_gone([replica])  # the gate is shut all the time
 
 
 @pytest.mark.parametrize(

@@ -75,17 +75,18 @@ def require_stopped(ended: Ended) -> None:
 
 @pytest.mark.parametrize("number", _SIGNALS)
 def test_signal_while_ray_starts_ends_with_3(job: str, number: signal.Signals) -> None:
-    with process.command("label", job) as running:
+    with process.command("label", job, "--set", "resources.runner=ray") as running:
         running.wait_until(lambda: bool(running.named("gcs_server")))
         running.signal(number)
         require_stopped(running.end(_SOON))
 
 
 @pytest.mark.parametrize("number", _SIGNALS)
+@pytest.mark.parametrize("runner", [pytest.param("ray", marks=pytest.mark.faults), "local"])
 def test_signal_while_the_plan_is_made_ends_with_3(
-    job: str, waiting: Source, number: signal.Signals
+    job: str, waiting: Source, number: signal.Signals, runner: str
 ) -> None:
-    with process.command("label", job) as running:
+    with process.command("label", job, "--set", f"resources.runner={runner}") as running:
         running.wait_until(waiting.asked.is_set)
         running.signal(number)
         require_stopped(running.end(_SOON))

@@ -69,9 +69,12 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-def test_label_ends_whole_and_again_finds_nothing_to_do(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize("runner", ["ray", "local"])
+def test_label_ends_whole_and_again_finds_nothing_to_do(
+    tmp_path: Path, model: str, runner: str
+) -> None:
     shards(tmp_path)
-    job = job_file(tmp_path, model)
+    job = job_file(tmp_path, model, resources={"runner": runner})
 
     first = command("label", job, "--json")
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.parquet")}

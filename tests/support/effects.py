@@ -8,6 +8,7 @@ RESUME = "tests/integration/test_job_resume.py"
 COMMAND = "tests/integration/test_label_command.py"
 CHECKPOINTS = "tests/unit/test_checkpoints.py"
 SHAPE = "tests/unit/test_shape.py"
+RUNNER = "tests/unit/test_runner.py"
 
 SECTIONS: Mapping[str, str] = {
     "task": f"{SETTINGS}::test_task_that_nobody_has_is_refused_with_the_near_miss",
@@ -40,6 +41,7 @@ SECTIONS: Mapping[str, str] = {
     "output.position": f"{OUTPUT}::test_prefix_and_position_name_the_added_columns",
     "output.reject_text": f"{OUTPUT}::test_reject_text_false_keeps_place_and_reason_alone",
     "output.max_rejected": f"{COMMAND}::test_too_many_rejects_end_with_4",
+    "resources.runner": f"{RUNNER}::test_runner_is_what_the_job_names",
     "resources.replicas": f"{SETTINGS}::test_replicas_tokenizers_and_gpus_are_what_ray_is_told",
     "resources.gpus_per_replica": f"{SHAPE}::test_gpus_per_replica_of_a_half_puts_two_on_a_gpu",
     "resources.cpus_per_replica": (

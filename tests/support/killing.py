@@ -1,7 +1,8 @@
 """Death at a point of the protocol: the n-th time that a file of one kind is at one moment.
 
 Nothing in the product knows of it. `install` wraps what creates and deletes files on a local disk,
-in this process alone; in Ray's workers it is called by Ray itself (`worker_process_setup_hook`).
+in this process alone; Ray calls it in its workers (`worker_process_setup_hook`), Python itself
+where it finds a `sitecustomize`.
 """
 
 import json
@@ -39,14 +40,20 @@ class Death:
     claims: str  # a directory
     everyone: bool = False  # the leader of the session and all below it; else this process alone
 
-    def environment(self) -> dict[str, str]:
+    def on_ray(self) -> dict[str, str]:
         """What brings it into the workers of a Ray job that is started with it."""
         hook = {"runtime_env": {"worker_process_setup_hook": f"{__name__}.install"}}
-        return {
-            VARIABLE: json.dumps(asdict(self)),
-            "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
-            "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(hook),
-        }
+        return self._environment() | {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(hook)}
+
+    def everywhere(self, directory: Path) -> dict[str, str]:
+        """What brings it into every Python that is started with it; the directory holds the way."""
+        start = f"from {__name__} import install\ninstall()\n"
+        (directory / "sitecustomize.py").write_text(start, encoding="utf-8")
+        return self._environment(str(directory))
+
+    def _environment(self, *paths: str) -> dict[str, str]:
+        found = [*paths, str(_ROOT), os.environ.get("PYTHONPATH", "")]
+        return {VARIABLE: json.dumps(asdict(self)), "PYTHONPATH": os.pathsep.join(found)}
 
 
 def install() -> None:

@@ -135,7 +135,7 @@ class Labelling:
 
     def _open(self) -> Run:
         plan, shape = self._plan, self._shape
-        attempt = Attempt(resources=_resources(plan, shape))
+        attempt = Attempt(resources={"runner": self._runner.name, **_resources(plan, shape)})
         return Run.open(plan.job.output.path, plan.manifest, plan.listing.shards, attempt=attempt)
 
     def _label(self, interrupt: Interrupt) -> None:
