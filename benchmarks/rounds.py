@@ -121,6 +121,7 @@ class Runner:
             output=str(output),
             precision="float32" if contender.precision == "float32" else self._setting.precision,
             int8=contender.precision == "int8",
+            runner=contender.runner,
         )
 
     def _missing(self, contender: Contender, error: Exception) -> None:

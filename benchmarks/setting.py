@@ -32,6 +32,7 @@ class Setting:
     int8: bool  # matrix products in int8, the rest in `precision`
     max_length: int  # tokens
     cores: int
+    runner: str = "auto"  # of labelmill's
 
     @classmethod
     def from_argv(cls) -> "Setting":

@@ -24,10 +24,14 @@ class Contender:
     venv: str | None = None  # folder of benchmarks/peers; None: the project's own environment
     slow: bool = False  # may run on fewer rows
     prepares: bool = False
+    runner: Literal["auto", "ray"] = "auto"  # of labelmill's
 
 
 ALL = (
     Contender(name="labelmill", module="labelmill", precision="half", prepares=True),
+    Contender(
+        name="labelmill_ray", module="labelmill", precision="half", prepares=True, runner="ray"
+    ),
     Contender(name="labelmill_int8", module="labelmill", precision="int8", prepares=True),
     Contender(name="hand_one", module="hand_one", precision="half"),
     Contender(name="hand_each", module="hand_each", precision="half"),

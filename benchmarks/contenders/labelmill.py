@@ -63,5 +63,5 @@ def _job(setting: Setting) -> dict[str, object]:
         "source": {"path": setting.shards, "columns": {"text": "text"}, "keep": ["id"]},
         "options": {"max_length": setting.max_length},
         "output": {"path": setting.output},
-        "resources": {"gpus_per_replica": 0},
+        "resources": {"runner": setting.runner, "gpus_per_replica": 0},
     }
