@@ -91,7 +91,7 @@ def _job(model: Path, shard: Path, output: Path) -> dict[str, object]:
         },
         "options": {"max_length": 16},
         "output": {"path": str(output)},
-        "resources": {"gpus_per_replica": 0},
+        "resources": {"runner": "ray", "gpus_per_replica": 0},  # a process a role
     }
 
 

@@ -1,7 +1,7 @@
 """Roles: what each process of a labelling job does, by what it calls itself, and what it takes.
 
 Ray's workers rename themselves while they work, so one process may have several roles in turn; a
-sample counts for the role of that moment.
+sample counts for the role of that moment. Without Ray the driver reads, tokenizes and writes.
 """
 
 from collections import defaultdict
@@ -15,6 +15,7 @@ from benchmarks.measuring import Sample, Seen
 # What is in a process's title or command line -> role; the first that fits.
 _SIGNS = (
     ("_Predict", "replica"),
+    ("replica_process", "replica"),
     ("_tokenize", "tokenize"),
     ("_write", "write"),
     ("ShardSource", "read"),

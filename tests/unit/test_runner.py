@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from labelmill.config.resources import ResourcesSection
 from labelmill.pipeline import runner
@@ -44,6 +45,11 @@ def test_job_that_asks_for_gpus_has_ray() -> None:
     assert runner.chosen(ResourcesSection(gpus_per_replica=1)) == "ray"
 
 
+def test_gpus_without_ray_are_refused() -> None:
+    with pytest.raises(ValidationError, match="uses no GPU"):
+        ResourcesSection(runner="local", gpus_per_replica=1)
+
+
 def test_job_of_a_cluster_has_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     assert runner.chosen(ResourcesSection()) == "ray"
@@ -60,6 +66,20 @@ def test_file_that_tells_of_a_cluster_is_where_ray_puts_it(tmp_path: Path) -> No
     place.write_text("10.0.0.1:6379", "utf-8")
 
     assert runner.chosen(ResourcesSection()) == "ray"
+
+
+@pytest.mark.parametrize(
+    ("told", "allowed"), [("max 100000", 999), ("150000 100000", 2), ("1000 100000", 1), ("", 999)]
+)
+def test_container_may_have_fewer_cores_than_its_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, allowed: int
+) -> None:
+    monkeypatch.undo()
+    machine = runner.cores()
+    monkeypatch.setattr(runner, "_QUOTA", tmp_path / "cpu.max")
+    (tmp_path / "cpu.max").write_text(told, "ascii")
+
+    assert runner.cores() == min(machine, allowed)
 
 
 def test_jobs_without_ray_do_not_import_it() -> None:

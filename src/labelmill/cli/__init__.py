@@ -39,7 +39,9 @@ _SET = click.option(
     help="Override a setting of the job file, e.g. --set resources.replicas=4. May be repeated.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-_VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages too.")
+_VERBOSE = click.option(
+    "-v", "--verbose", is_flag=True, help="Show what Ray and the replicas say, too."
+)
 
 
 class _Slice(click.ParamType[tuple[int, int]]):

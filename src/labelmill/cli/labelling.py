@@ -11,6 +11,7 @@ from labelmill.cli import console
 from labelmill.cli.interrupt import Interrupt
 from labelmill.cli.loading import load
 from labelmill.config.job import LabelJob
+from labelmill.config.resources import ResourcesSection
 from labelmill.engines import Use
 from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
@@ -63,8 +64,7 @@ def describe(path: str, overrides: Sequence[str], slice_: Slice | None, *, as_js
     What the job itself would refuse is refused here too.
     """
     job = load(path, overrides)
-    gpus = job.resources.gpus_per_replica
-    plan = make_plan(job, functools.partial(resolve, gpus=None if gpus == "auto" else gpus))
+    plan = make_plan(job, functools.partial(resolve, gpus=_gpus(job.resources)))
     require_openable(job.output.path, plan.manifest, plan.listing.shards)
     shards = [shard.path for shard in plan.listing.shards]
     first, step = slice_ or (0, 1)
@@ -228,6 +228,13 @@ def _resolve(job: LabelJob, runner: Runner, engine: str, precision: str, use: Us
     """Ask where a replica would run."""
     gpus = pipeline.gpus_wanted(job.resources, runner.cluster)
     return runner.ask(functools.partial(resolve, engine, precision, use, gpus=gpus), gpus=gpus)
+
+
+def _gpus(resources: ResourcesSection) -> float | None:
+    """Of one replica on this machine; None: one where there is any."""
+    if pipeline.chosen(resources) == "local":
+        return 0.0
+    return None if resources.gpus_per_replica == "auto" else resources.gpus_per_replica
 
 
 def _resources(plan: Plan, shape: Shape) -> dict[str, object]:

@@ -40,6 +40,7 @@ output:
   reject_text: true
   max_rejected: 0.01
 resources:
+  runner: auto
   replicas: auto
   gpus_per_replica: auto
   cpus_per_replica: auto

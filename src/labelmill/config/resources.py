@@ -1,8 +1,8 @@
 """The `resources` section: what the job may use. Nothing here can change a label."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from labelmill.config.section import Section
 from labelmill.config.values import Auto, Count
@@ -39,3 +39,12 @@ class ResourcesSection(Section):
         description="Tokens of one forward pass at most, padding included; "
         "lower it where memory runs out.",
     )
+
+    @model_validator(mode="after")
+    def _has_its_gpus(self) -> Self:
+        if self.runner == "local" and self.gpus_per_replica not in {"auto", 0}:
+            raise ValueError(
+                "gpus_per_replica is for the runner 'ray', and runner is 'local', which uses no "
+                "GPU; set either"
+            )
+        return self

@@ -2,7 +2,7 @@
 
 from labelmill.pipeline.cluster import Cluster
 from labelmill.pipeline.events import Committed, Event, Progressed
-from labelmill.pipeline.runner import Runner, runner_of
+from labelmill.pipeline.runner import Runner, chosen, runner_of
 from labelmill.pipeline.shape import Shape, gpus_wanted, shape
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Progressed",
     "Runner",
     "Shape",
+    "chosen",
     "gpus_wanted",
     "runner_of",
     "shape",

@@ -160,7 +160,7 @@ def _portable(error: Exception) -> Exception:
     """The error with where it was raised, or one that says so where it cannot be pickled."""
     told = "".join(traceback.format_exception(error))
     try:
-        pickle.dumps(error)
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - ours
     except Exception:  # noqa: BLE001 - as it may hold anything
         return RuntimeError(told)
     error.add_note(told)

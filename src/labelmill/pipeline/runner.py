@@ -4,6 +4,7 @@ Either gives the same parts: stages and ledger are the same, and what a split be
 depend on who carries it from one stage to the next. Ray is imported only where it is taken.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,6 +23,7 @@ Answer = TypeVar("Answer")
 Stopping = Callable[[], bool]
 
 MOST_CORES = 8  # of a machine that does without Ray: one process reads and tokenizes for all
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _DEVICES = ("dev/nvidia[0-9]*", "dev/kfd", "dev/dxg")  # of GPUs: NVIDIA's, AMD's, those of WSL
 
 
@@ -80,10 +82,19 @@ def chosen(resources: ResourcesSection) -> Literal["local", "ray"]:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # absent on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores that this process may use, at most as many as its container may."""
+    # Absent on macOS.
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(here or 1, max(1, math.ceil(_quota())))
+
+
+def _quota() -> float:
+    """Cores' worth of time that a container may have, by version 2 of cgroups."""
+    try:
+        quota, period = _QUOTA.read_text("ascii").split()
+    except (OSError, ValueError):
+        return math.inf
+    return math.inf if quota == "max" else int(quota) / int(period)
 
 
 def _gpus() -> bool:

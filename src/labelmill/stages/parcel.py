@@ -1,4 +1,4 @@
-"""Parcel: one whole split on its way from stage to stage, as one row of Ray's dataset.
+"""Parcel: one whole split on its way from stage to stage; on Ray one row of its dataset.
 
 Ray cuts and glues blocks as it likes, but never cuts a row and never opens a binary. So a parcel is
 one row: a small JSON head, and Arrow IPC streams in `large_binary` cells that a stage opens only if
