@@ -4,8 +4,8 @@ Either gives the same parts: stages and ledger are the same, and what a split be
 depend on who carries it from one stage to the next. Ray is imported only where it is taken.
 """
 
-import math
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -85,16 +85,16 @@ def cores() -> int:
     """The cores that this process may use, at most as many as its container may."""
     # Absent on macOS.
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(here or 1, max(1, math.ceil(_quota())))
+    return min(here or 1, _quota() or sys.maxsize)
 
 
-def _quota() -> float:
-    """Cores' worth of time that a container may have, by version 2 of cgroups."""
+def _quota() -> int | None:
+    """Cores' worth of time that a container may have, by version 2 of cgroups; None: no limit."""
     try:
-        quota, period = _QUOTA.read_text("ascii").split()
-    except (OSError, ValueError):
-        return math.inf
-    return math.inf if quota == "max" else int(quota) / int(period)
+        quota, period = map(int, _QUOTA.read_text("ascii").split())
+    except (OSError, ValueError):  # no such file; "max", where there is no limit
+        return None
+    return -(-quota // period)
 
 
 def _gpus() -> bool:
