@@ -1,6 +1,8 @@
 """Replicas in processes of their own: what they are handed, what they say, and how they end."""
 
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,53 +54,68 @@ def children() -> set[int]:
     return {one.pid for one in psutil.Process().children(recursive=True)}
 
 
-def test_events_tell_of_every_split_and_no_process_is_left(tmp_path: Path, model: str) -> None:
+@pytest.fixture
+def runner() -> Iterator[LocalRunner]:
+    before = children()
+    with closing(LocalRunner(verbose=False)) as runner:
+        yield runner
+    assert children() == before
+
+
+def test_events_tell_of_every_split_and_no_process_is_left(
+    tmp_path: Path, model: str, runner: LocalRunner
+) -> None:
     job, recipe, works = prepared(tmp_path, model)
-    runner, before = LocalRunner(verbose=False), children()
     spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
 
     events = list(runner.run(recipe, works, spread, lambda: False, check=False))
 
     splits = [event.receipt.split.index for event in events if isinstance(event, Committed)]
     assert sorted(splits) == list(range(ROWS // SPLIT_ROWS))
-    assert children() == before
 
 
-def test_who_takes_no_more_events_ends_the_processes(tmp_path: Path, model: str) -> None:
+def test_who_takes_no_more_events_ends_the_processes(
+    tmp_path: Path, model: str, runner: LocalRunner
+) -> None:
     job, recipe, works = prepared(tmp_path, model)
-    runner, before = LocalRunner(verbose=False), children()
     spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
 
     events = runner.run(recipe, works, spread, lambda: False, check=False)
     next(event for event in events if isinstance(event, Committed))
     events.close()
 
-    assert children() == before
 
-
-def test_error_of_a_replica_comes_out_as_it_was_raised(tmp_path: Path, model: str) -> None:
+def test_error_of_a_replica_comes_out_as_it_was_raised(
+    tmp_path: Path, model: str, runner: LocalRunner
+) -> None:
     job, recipe, works = prepared(tmp_path, model)
-    spread = shape(job.resources, LocalRunner(verbose=False).cluster, "cpu", "scoring", 1)
+    spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
     for weights in Path(model).glob("*.safetensors"):
         weights.rename(weights.with_suffix(".away"))
 
     try:
         with pytest.raises(LabelmillError, match=r"cannot be loaded|no weights|safetensors"):
-            list(LocalRunner(verbose=False).run(recipe, works, spread, lambda: False, check=False))
+            list(runner.run(recipe, works, spread, lambda: False, check=False))
     finally:
         for weights in Path(model).glob("*.away"):
             weights.rename(weights.with_suffix(".safetensors"))
 
 
-def test_stop_before_the_start_commits_nothing(tmp_path: Path, model: str) -> None:
+def test_stop_before_the_start_commits_nothing(
+    tmp_path: Path, model: str, runner: LocalRunner
+) -> None:
     job, recipe, works = prepared(tmp_path, model)
-    runner, began = LocalRunner(verbose=False), time.monotonic()
+    began = time.monotonic()
     spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
 
     events = list(runner.run(recipe, works, spread, lambda: True, check=False))
 
     assert not any(isinstance(event, Committed) for event in events)
     assert time.monotonic() - began < 60
+
+
+def test_runner_that_runs_nothing_leaves_no_process(runner: LocalRunner) -> None:
+    assert runner.cluster.nodes == 1  # the fixture looks
 
 
 @pytest.mark.slow

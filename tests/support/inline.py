@@ -1,5 +1,6 @@
 """A whole job in one process, without Ray: the real plan, stages and ledger, split by split."""
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,8 +67,8 @@ def ended(job: LabelJob) -> tuple[int, str]:
     from labelmill.pipeline.local_run import LocalRunner
     from labelmill.reports.progress import Progress
 
-    with Progress() as progress:
-        labelling = Labelling(plan_of(job), LocalRunner(verbose=False), None, progress)
+    with Progress() as progress, contextlib.closing(LocalRunner(verbose=False)) as runner:
+        labelling = Labelling(plan_of(job), runner, None, progress)
         labelling.work(Interrupt())
     return labelling.verdict(read_status(job.output.path))
 

@@ -52,6 +52,7 @@ CHANGES_NONE = {
     "output.path": "elsewhere",
     "output.reject_text": False,
     "output.max_rejected": 0.5,
+    "resources.runner": "ray",
     "resources.replicas": 3,
     "resources.gpus_per_replica": 3,
     "resources.cpus_per_replica": 3,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from labelmill.pipeline.cluster import Cluster
 from labelmill.pipeline.events import Arrivals, Event, followed
-from labelmill.pipeline.replica_process import ReplicaProcess
+from labelmill.pipeline.replica_process import Child, ReplicaProcess
 from labelmill.pipeline.runner import Answer, Stopping, cores
 from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
@@ -34,8 +34,14 @@ class LocalRunner:
 
     def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
+        self._ready = [Child(verbose=verbose)]  # it imports while the job is planned
         count = cores()
         self.cluster = Cluster(nodes=1, cores=count, cpus=float(count), gpus=0.0)
+
+    def close(self) -> None:
+        """End what was started and has not become a replica."""
+        for child in self._ready:
+            child.kill()
 
     def ask(self, question: Callable[[], Answer], *, gpus: float) -> Answer:
         """See Runner."""
@@ -54,8 +60,7 @@ class LocalRunner:
         """See Runner."""
         board = Board(check=check)
         replicas = [
-            ReplicaProcess(number, recipe, board, verbose=self._verbose)
-            for number in range(shape.replicas)
+            ReplicaProcess(number, recipe, board, self._started) for number in range(shape.replicas)
         ]
         crew = _Crew(_tokenized(recipe, works, shape, board), replicas, shape.in_flight, recipe)
         try:
@@ -67,6 +72,12 @@ class LocalRunner:
             crew.join()
             for replica in replicas:  # one may have been about to start
                 replica.kill()
+
+    def _started(self) -> Child:
+        try:
+            return self._ready.pop()
+        except IndexError:
+            return Child(verbose=self._verbose)
 
 
 def _tokenized(

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -31,13 +31,16 @@ _BOARD = threading.Lock()  # replicas of one driver share its board
 class ReplicaProcess:
     """Predicts one parcel at a time, for whichever thread asks."""
 
-    def __init__(self, number: int, recipe: Recipe, board: Board, *, verbose: bool) -> None:
+    def __init__(
+        self, number: int, recipe: Recipe, board: Board, started: Callable[[], "Child"]
+    ) -> None:
+        """`started` gives a process that has loaded nothing, whenever one is needed."""
         self._name = f"loading {number}"
         self._recipe = recipe
         self._board = board
-        self._verbose = verbose
+        self._started = started
         self._turn = threading.Lock()
-        self._process: _Process | None = None
+        self._child: Child | None = None
 
     def start(self) -> None:
         """Have the model loaded; raises what that raises, EngineError where it kills again."""
@@ -47,49 +50,49 @@ class ReplicaProcess:
     def predict(self, parcel: Parcel) -> Parcel:
         """See Replica; once the job is stopping a parcel whose replica dies is skipped."""
         with self._turn:
-            while (process := self._loaded()) is not None:
+            while (child := self._loaded()) is not None:
                 try:
-                    found: Parcel = process.answer(parcel, self._board)
+                    found: Parcel = child.answer(parcel, self._board)
                 except _Died:
-                    self._process = None
+                    self._child = None
                 else:
                     return found
             return parcel.skip()
 
     def kill(self) -> None:
         """End the process at once; the job must have been told to stop."""
-        process = self._process
-        if process is not None:
-            process.kill()
+        child = self._child
+        if child is not None:
+            child.kill()
 
-    def _loaded(self) -> "_Process | None":
+    def _loaded(self) -> "Child | None":
         """The process with its model; None once the job is stopping and there is none."""
-        while self._process is None and not self._board.stopping():
+        while self._child is None and not self._board.stopping():
             deaths = self._board.begin(self._name).begun
             if deaths >= LOADINGS:
                 raise dead_while_loading(deaths)
             # Known to `kill` from here on.
-            self._process = _Process(self._recipe, verbose=self._verbose)
+            self._child = self._started()
             try:
-                self._process.answer(self._recipe, self._board)
+                self._child.answer(self._recipe, self._board)
             except _Died:
-                self._process = None
+                self._child = None
             else:
                 self._board.end(self._name)
-        return self._process
+        return self._child
 
 
 class _Died(Exception):  # noqa: N818 - never leaves this module
     """The process has ended, and nobody told it to."""
 
 
-class _Process:
-    """The driver's end.
+class Child:
+    """The driver's end of a replica's process, from its first import to its death.
 
     Not of `multiprocessing`, whose children run the program that started the driver once more.
     """
 
-    def __init__(self, recipe: Recipe, *, verbose: bool) -> None:
+    def __init__(self, *, verbose: bool) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],
@@ -98,7 +101,7 @@ class _Process:
             # Stdout is for the command's result; what libraries say is for who asked for it.
             stdout=sys.stderr.fileno() if verbose else subprocess.DEVNULL,
             stderr=None if verbose else subprocess.DEVNULL,
-            env=_environment(recipe.runtime.threads),
+            env=_environment(),
             process_group=0,  # a terminal's Ctrl-C is for the driver
         )
         theirs.close()
@@ -122,6 +125,7 @@ class _Process:
         return said
 
     def kill(self) -> None:
+        """End it at once; may be called again, and by any thread."""
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
@@ -134,10 +138,10 @@ class _Process:
             self._pipe.send(found)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """The driver's; numpy's libraries would start as many threads as there are cores."""
+def _environment() -> dict[str, str]:
+    """The driver's. Engines set their threads themselves; numpy's would come on top of them."""
     paths = os.pathsep.join(filter(None, sys.path))
-    return {"OMP_NUM_THREADS": str(threads), **os.environ, "PYTHONPATH": paths}
+    return {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": paths}
 
 
 def serve(descriptor: int) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -64,7 +64,8 @@ def runner_of(resources: ResourcesSection, *, verbose: bool) -> Iterator[Runner]
     if chosen(resources) == "local":
         from labelmill.pipeline.local_run import LocalRunner  # noqa: PLC0415 - one of the two
 
-        yield LocalRunner(verbose=verbose)
+        with closing(LocalRunner(verbose=verbose)) as here:
+            yield here
         return
     from labelmill.pipeline.ray_run import RayRunner  # noqa: PLC0415 - a second of imports
     from labelmill.pipeline.ray_session import session  # noqa: PLC0415 - a second of imports

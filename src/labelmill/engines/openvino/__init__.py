@@ -60,8 +60,9 @@ def best_precision(device: str) -> str:
 def suits(use: Use, *, precision: str, device: str) -> bool:
     """See EngineModule: where it is installed, for what it was tried with."""
     known = _reads(use) if use.model_type in _MODEL_TYPES else _sees(use, precision)
-    able = device == "cpu" and precision in ("auto", "int8", *_PRECISIONS)
-    return known and able and not use.own_code and runtime.installed()
+    if device != "cpu" or not known or use.own_code or not runtime.installed():
+        return False
+    return precision in ("auto", "int8", *runtime.precisions())
 
 
 def _reads(use: Use) -> bool:
@@ -83,7 +84,7 @@ def load(
     device: str,
     threads: int,
 ) -> "OpenVINOEngine":
-    """See EngineModule; raises ConfigError where OpenVINO is not installed."""
+    """See EngineModule; raises ConfigError where OpenVINO is not installed, or not able to."""
     from labelmill.engines.openvino.cache import graph_of  # noqa: PLC0415
     from labelmill.engines.openvino.engine import OpenVINOEngine  # noqa: PLC0415
     from labelmill.engines.openvino.reading import outputs_of  # noqa: PLC0415
@@ -96,6 +97,7 @@ def load(
             f"model.precision: the engine 'openvino' does not compute in {precision!r}; expected "
             f"{' or '.join(map(repr, _PRECISIONS))}, or set model.engine to 'pytorch'"
         )
+    _require(precision)
     outputs = outputs_of(readout)
     graph = graph_of(checkpoint, auto_class, readout, outputs, threads)
     return OpenVINOEngine(graph, readout, checkpoint, precision=precision, threads=threads)
@@ -134,10 +136,21 @@ def load_quantized(
     *,
     threads: int,
 ) -> "OpenVINOEngine":
-    """See Quantizer; raises ConfigError where OpenVINO is not installed."""
+    """See Quantizer; raises ConfigError where OpenVINO is not installed, or not able to."""
     from labelmill.engines.openvino.engine import OpenVINOEngine  # noqa: PLC0415
     from labelmill.engines.openvino.quantization import unpacked  # noqa: PLC0415
 
     runtime.require()
     graph, rest = unpacked(model, digest)
+    _require(rest)
     return OpenVINOEngine(graph, readout, checkpoint, precision="int8", threads=threads, rest=rest)
+
+
+def _require(precision: str) -> None:
+    """Raise ConfigError where this CPU would compute in another precision, without a word."""
+    if precision not in runtime.precisions():
+        raise ConfigError(
+            f"model.precision: this CPU has no instructions for {precision!r}, and OpenVINO would "
+            "take float32; a run that was begun in it goes on where CPUs have them; for a new one "
+            "set model.precision to 'auto', or model.engine to 'pytorch', which is slow in it"
+        )

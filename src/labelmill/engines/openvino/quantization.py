@@ -16,7 +16,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -104,8 +103,7 @@ def _inputs(inputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Arra
 
 def _rest() -> str:
     """bfloat16 where this CPU computes in it."""
-    able: Any = runtime.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "bfloat16" if "BF16" in able else "float32"
+    return runtime.precisions()[-1]
 
 
 def _digest(calibration: Sequence[Microbatch]) -> str:

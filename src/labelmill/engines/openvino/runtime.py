@@ -1,5 +1,6 @@
 """Runtime: the package openvino, imported so that it tells nobody of its use."""
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -51,6 +52,13 @@ def versions() -> str:
     """Of everything that decides what a graph is."""
     packages = ("openvino", "torch", "transformers")
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+
+
+@functools.cache
+def precisions() -> tuple[str, ...]:
+    """What this CPU computes in. Asked for another, OpenVINO says nothing and takes float32."""
+    able: Any = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("float32", "bfloat16") if "BF16" in able else ("float32",)
 
 
 def reason(error: BaseException) -> str:
