@@ -154,7 +154,7 @@ def test_too_few_labels_of_float32_stop_the_job_until_it_asks_for_fewer(
     record = stage.agreement.record
 
     def flipped(agrees: Any, *tables: Any) -> Any:
-        return record(agrees & (np.arange(len(agrees)) >= 3), *tables)
+        return record(np.arange(len(agrees)) >= 3, *tables)  # CPUs differ in int8
 
     monkeypatch.setattr(stage.agreement, "record", flipped)
     wanted = job(tmp_path, model, model={"min_agreement": 0.95})

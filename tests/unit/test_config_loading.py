@@ -51,6 +51,7 @@ def test_smallest_job_has_the_documented_defaults(tmp_path):
             "max_rejected": 0.01,
         },
         "resources": {
+            "runner": "auto",
             "replicas": "auto",
             "gpus_per_replica": "auto",
             "cpus_per_replica": "auto",
