@@ -47,7 +47,8 @@ def test_model_with_weights_of_another_shape_is_refused_in_one_line(
     assert read_status(str(tmp_path / "out")).splits_done == 0
 
 
-@pytest.mark.parametrize("runner", _RUNNERS)
+@pytest.mark.faults
+@pytest.mark.parametrize("runner", ["ray", "local"])
 def test_model_that_kills_its_process_while_it_is_loaded_ends_the_job(
     tmp_path: Path, source: Path, runner: str
 ) -> None:

@@ -104,6 +104,9 @@ def work(
     return Workplace(tmp_path, gate, whole, runner)
 
 
+more_on_ray = pytest.mark.parametrize(
+    "work", [pytest.param("ray", marks=pytest.mark.faults), "local"], indirect=True
+)
 only_on_ray = pytest.mark.parametrize("work", ["ray"], indirect=True)
 only_local = pytest.mark.parametrize("work", ["local"], indirect=True)
 
@@ -162,6 +165,7 @@ def test_raylet_killed_alone_ends_the_job_which_resumes(work: Workplace) -> None
     work.require_resumes(work.parts())
 
 
+@more_on_ray
 def test_driver_killed_alone_while_its_workers_go_on_resumes_at_once(work: Workplace) -> None:
     with process.command("label", str(work.job), "--json") as running:
         work.wait_at_gate(running)
