@@ -85,6 +85,7 @@ def test_label_ends_whole_and_again_finds_nothing_to_do(
     assert set(told) == KEYS
     assert (told["rows_labelled"], told["splits"], told["complete"]) == (150, 9, True)
     assert "3 of 3 shards pending" in first.stderr
+    assert f"runner {runner}" in first.stderr
     assert "Traceback" not in first.stderr
     assert again.returncode == 0, again.stderr
     assert "0 of 3 shards pending" in again.stderr

@@ -216,7 +216,7 @@ class Labelling:
         say(
             f"{verb} {plan.job.output.path}: {shards} pending, "
             f"{self._shape.replicas} replicas on {plan.resolved.device} "
-            f"({plan.resolved.engine}, {plan.resolved.precision})"
+            f"({plan.resolved.engine}, {plan.resolved.precision}; runner {self._runner.name})"
         )
 
 
