@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from labelmill import threads
 from labelmill.config.resources import ResourcesSection
 from labelmill.pipeline import runner
 
@@ -75,11 +76,11 @@ def test_container_may_have_fewer_cores_than_its_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, allowed: int
 ) -> None:
     monkeypatch.undo()
-    machine = runner.cores()
-    monkeypatch.setattr(runner, "_QUOTA", tmp_path / "cpu.max")
+    machine = threads.cores()
+    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "cpu.max")
     (tmp_path / "cpu.max").write_text(told, "ascii")
 
-    assert runner.cores() == min(machine, allowed)
+    assert threads.cores() == min(machine, allowed)
 
 
 def test_jobs_without_ray_do_not_import_it() -> None:

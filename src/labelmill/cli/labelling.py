@@ -41,7 +41,7 @@ def label(
 ) -> int:
     """Run the job; the exit code."""
     job = load(path, overrides)
-    # Seconds of imports, torch among them, while Ray starts its processes.
+    # Seconds of imports, torch among them, while Ray or the first replica starts.
     ahead = threading.Thread(target=importlib.import_module, args=(_SLOW,))
     ahead.start()
     with Progress() as progress, pipeline.runner_of(job.resources, verbose=verbose) as runner:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from labelmill.pipeline.cluster import Cluster
 from labelmill.pipeline.events import Arrivals, Event, followed
 from labelmill.pipeline.replica_process import Child, ReplicaProcess
-from labelmill.pipeline.runner import Answer, Stopping, cores
+from labelmill.pipeline.runner import Answer, Stopping
 from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Board
@@ -22,7 +22,7 @@ from labelmill.stages.parcel import Parcel
 from labelmill.stages.read import ReadWork, largest_first, read
 from labelmill.stages.tokenize import tokenize
 from labelmill.stages.write import write
-from labelmill.threads import spread
+from labelmill.threads import cores, spread
 
 _PATIENCE = 10.0  # seconds
 

@@ -26,7 +26,7 @@ from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Notices
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.predict import LOADINGS, Replica, dead_while_loading
+from labelmill.stages.predict import Replica, begin_loading
 from labelmill.stages.read import ReadWork
 from labelmill.stages.tokenize import tokenize
 from labelmill.stages.write import write
@@ -136,9 +136,10 @@ class _Predict:
         # An error in an actor's constructor reaches the driver as text; one in a call as itself.
         self._failure: Exception | None = None
         me = f"loading {ray.get_runtime_context().get_actor_id()}"  # the same after a death
-        deaths = board.begin(me).begun
-        if deaths >= LOADINGS:
-            self._failure = dead_while_loading(deaths)
+        try:
+            begin_loading(board, me)
+        except EngineError as error:
+            self._failure = error
             return
         try:
             self._replica = Replica(recipe, board)

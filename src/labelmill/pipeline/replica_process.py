@@ -19,7 +19,7 @@ from typing import Any
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Board, Past
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.predict import LOADINGS, Replica, dead_while_loading
+from labelmill.stages.predict import Replica, begin_loading
 
 _PROGRAM = "import sys; from labelmill.pipeline import replica_process as replica; "
 _PROGRAM += "replica.serve(int(sys.argv[1]))"
@@ -68,9 +68,8 @@ class ReplicaProcess:
     def _loaded(self) -> "Child | None":
         """The process with its model; None once the job is stopping and there is none."""
         while self._child is None and not self._board.stopping():
-            deaths = self._board.begin(self._name).begun
-            if deaths >= LOADINGS:
-                raise dead_while_loading(deaths)
+            with _BOARD:
+                begin_loading(self._board, self._name)
             # Known to `kill` from here on.
             self._child = self._started()
             try:
@@ -78,7 +77,8 @@ class ReplicaProcess:
             except _Died:
                 self._child = None
             else:
-                self._board.end(self._name)
+                with _BOARD:
+                    self._board.end(self._name)
         return self._child
 
 

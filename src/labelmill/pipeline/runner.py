@@ -5,7 +5,6 @@ depend on who carries it from one stage to the next. Ray is imported only where 
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,12 +17,12 @@ from labelmill.pipeline.events import Event
 from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.read import ReadWork
+from labelmill.threads import cores
 
 Answer = TypeVar("Answer")
 Stopping = Callable[[], bool]
 
 MOST_CORES = 8  # of a machine that does without Ray: one process reads and tokenizes for all
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _DEVICES = ("dev/nvidia[0-9]*", "dev/kfd", "dev/dxg")  # of GPUs: NVIDIA's, AMD's, those of WSL
 
 
@@ -80,22 +79,6 @@ def chosen(resources: ResourcesSection) -> Literal["local", "ray"]:
         return resources.runner
     small = cores() <= MOST_CORES and not _gpus() and resources.gpus_per_replica in {"auto", 0}
     return "local" if small and not _in_cluster() else "ray"
-
-
-def cores() -> int:
-    """The cores that this process may use, at most as many as its container may."""
-    # Absent on macOS.
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(here or 1, _quota() or sys.maxsize)
-
-
-def _quota() -> int | None:
-    """Cores' worth of time that a container may have, by version 2 of cgroups; None: no limit."""
-    try:
-        quota, period = map(int, _QUOTA.read_text("ascii").split())
-    except (OSError, ValueError):  # no such file; "max", where there is no limit
-        return None
-    return -(-quota // period)
 
 
 def _gpus() -> bool:

@@ -26,7 +26,7 @@ from labelmill.tasks import Fields, Task, is_checked
 
 NOT_FINITE = "the model's output is not a finite number"
 TRIES = 2  # a replica may die twice over a split before the split is suspect
-LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
+_LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
 LIMIT = 6  # deaths over a split after which it is given up, while it is judged too
 _POST_EVERY = 0.5  # seconds
 
@@ -133,12 +133,17 @@ class Replica:
         return _Poster(self._board, split)
 
 
-def dead_while_loading(deaths: int) -> EngineError:
-    """What ends a job whose replica does not come to predict anything."""
-    return EngineError(
-        f"a replica's process died {deaths} times while it loaded the model; most often memory "
-        "runs out: lower resources.replicas and run the same command again"
-    )
+def begin_loading(board: Notices, name: str) -> None:
+    """Note that a replica of this name, the same after a death, begins to load its model.
+
+    Raises EngineError where that has killed its process too often; who survives it ends `name`.
+    """
+    deaths = board.begin(name).begun
+    if deaths >= _LOADINGS:
+        raise EngineError(
+            f"a replica's process died {deaths} times while it loaded the model; most often memory "
+            "runs out: lower resources.replicas and run the same command again"
+        )
 
 
 def fields_of(parcel: Parcel) -> Fields:

@@ -7,7 +7,6 @@ is quantized: the engine does.
 """
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +31,7 @@ from labelmill.stages.read import ReadWork, read
 from labelmill.stages.tokenize import tokenize
 from labelmill.storage import open_store
 from labelmill.tasks import Fields, Task, model_class
+from labelmill.threads import cores
 
 COMPARED = 512  # rows
 # Calibrated on as many rows as have so many tokens, within bounds. Of web documents and of reviews
@@ -86,8 +86,8 @@ class _Piece:
 
 def _made(recipe: Recipe, shards: Sequence[Shard]) -> Quantized:
     # No replica runs yet: the cores are free.
-    cores = len(os.sched_getaffinity(0))
-    recipe = replace(recipe, runtime=replace(recipe.runtime, threads=cores))
+    threads = cores()
+    recipe = replace(recipe, runtime=replace(recipe.runtime, threads=threads))
     task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
     calibration, others = _halves([*_pieces(recipe, shards)])
     model = engines.quantize(
@@ -96,7 +96,7 @@ def _made(recipe: Recipe, shards: Sequence[Shard]) -> Quantized:
         model_class(task, recipe.facts, recipe.options),
         task.readout(processor_of(recipe), recipe.facts, recipe.options),
         [batch for piece in calibration for batch in _batches(piece, recipe)],
-        threads=cores,
+        threads=threads,
     )
     store = open_store(recipe.output.url)
     made = Quantized(digest=ledger.keep(store, model), agreement={})
