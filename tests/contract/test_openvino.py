@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from labelmill import checkpoints, engines
 from labelmill.batch import Microbatch, Ragged
 from labelmill.engines import Use, openvino
-from labelmill.engines.openvino import runtime
+from labelmill.engines.openvino import conversion, runtime
 from labelmill.errors import ConfigError, EngineError, ModelError
 from labelmill.readouts import (
     Embedding,
@@ -199,6 +199,12 @@ def test_precision_that_the_cpu_does_not_compute_in_is_not_called_so(tmp_path, m
     assert engines.choose("auto", "bfloat16", "cpu", use) == ("pytorch", "bfloat16")
     with pytest.raises(ConfigError, match=r"no instructions for 'bfloat16'.*'pytorch'"):
         opened("openvino", tiny_classifier(tmp_path), precision="bfloat16")
+
+
+def test_graph_of_disentangled_attention_gathers_nothing_by_distance(tmp_path):
+    path = tiny_classifier(tmp_path, "deberta-v2")
+    graph = conversion.convert(checkpoint_at(path), CLASSIFIER, Logits(), ("logits",), 1)
+    assert "GatherElements" not in {op.get_type_name() for op in graph.get_ops()}
 
 
 def test_converted_once_and_kept_whole_without_leftovers(tmp_path, cache):

@@ -21,6 +21,7 @@ from labelmill.checkpoints import Checkpoint, localize, processor
 from labelmill.engines.openvino import narrowing, runtime
 from labelmill.engines.openvino.reading import FIRST_HIDDEN_STATE
 from labelmill.errors import ConfigError
+from labelmill.models.disentangled import without_gathers
 from labelmill.models.loading import load_model
 from labelmill.models.quiet import quiet
 from labelmill.ops import pixels
@@ -75,6 +76,7 @@ class _Module(torch.nn.Module):
 
     def __init__(self, model: Any, outputs: tuple[str, ...]) -> None:
         super().__init__()
+        without_gathers(model)
         accepts = inspect.signature(model.forward).parameters
         self.model = model.eval()
         self.settings = model.config.get_text_config()

@@ -17,6 +17,7 @@ from labelmill.engines.pytorch.packing import PackedModel, Packing, compile_laye
 from labelmill.engines.pytorch.reading import Model, Read, Reader, on_host
 from labelmill.engines.pytorch.transfer import Coming, Transfer
 from labelmill.errors import EngineError, OutOfMemory
+from labelmill.models.disentangled import without_gathers
 from labelmill.readouts import (
     Embedding,
     FrameTokens,
@@ -105,6 +106,7 @@ class PyTorchEngine:
         self.default_budget = on_cpu if device == "cpu" else _CUDA_BUDGET
         self.launch = _CPU_LAUNCH if device == "cpu" and not writes else 0
         module = _on(module, device)
+        without_gathers(module)
         self._transfer = Transfer() if device == "cuda" else None
         self._coming: deque[Coming] = deque()
         self._packed: PackedReader | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 # Model types whose last layer ends so: attention, then what takes its output and its input.
-_KIN = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
+_KIN = frozenset({"bert", "camembert", "deberta-v2", "electra", "roberta", "xlm-roberta"})
 
 First = Callable[[torch.Tensor], torch.Tensor]
 
@@ -24,6 +24,10 @@ def narrow(module: Any, first: First) -> bool:
     config = module.config
     if config.model_type not in _KIN or getattr(config, "is_decoder", False):
         return False
-    behind = module.base_model.encoder.layer[-1].attention.output
+    encoder = module.base_model.encoder
+    # A convolution of DeBERTa's follows its first layer, and takes all tokens.
+    if len(encoder.layer) == 1 and getattr(encoder, "conv", None) is not None:
+        return False
+    behind = encoder.layer[-1].attention.output
     behind.register_forward_pre_hook(lambda _, given: tuple(map(first, given)))
     return True
