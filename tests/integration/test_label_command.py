@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.support.models import tiny_classifier
+from tests.support.noisy import NOISES, noisy_classifier
 
 KEYS = {
     "rows_read", "rows_labelled", "rows_rejected", "rows_repeated", "shards", "shards_damaged",
@@ -195,3 +196,20 @@ def test_what_was_imported_is_not_looked_through_for_garbage_at_the_end() -> Non
     )
 
     assert ended.stdout == "True\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", [pytest.param("ray", marks=pytest.mark.faults), "local"])
+def test_what_a_models_own_code_prints_is_not_in_the_result(tmp_path: Path, runner: str) -> None:
+    shards(tmp_path)
+    trusted = "--set=model.trust_remote_code=true"
+    job = job_file(tmp_path, noisy_classifier(tmp_path / "noisy"), resources={"runner": runner})
+
+    planned = command("label", job, trusted, "--dry-run", "--json")
+    assert planned.stdout.startswith("{"), planned.stdout
+    assert (json.loads(planned.stdout)["rows"], NOISES[0] in planned.stderr) == (150, True)
+
+    ended = command("label", job, trusted, "--json", "--verbose")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout).keys() == KEYS
+    assert [noise for noise in NOISES if noise not in ended.stderr] == []

@@ -22,7 +22,24 @@ Exit codes:
 """
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+class _Command(click.Command):
+    """A command whose stdout has its result and nothing else."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> object:
+        from labelmill.cli import console
+
+        with console.for_results():
+            return super().invoke(ctx)
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+@click.group(
+    cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(labelmill.__version__, prog_name="labelmill")
 def group() -> None:
     """Label very large corpora with Hugging Face models, every row exactly once.

@@ -1,13 +1,34 @@
 """The two streams: results on stdout, everything else on stderr."""
 
+import contextlib
 import json
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any, TextIO
 
 import click
 from rich.console import Console, RenderableType
 
 from labelmill.errors import StorageError
+
+_RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)
+
+
+@contextlib.contextmanager
+def for_results() -> Iterator[None]:
+    """Keep stdout for results: what libraries or a checkpoint's own code print goes to stderr."""
+    kept = _RESULTS.set(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _RESULTS.reset(kept)
+
+
+def stdout() -> TextIO:
+    """Where results go."""
+    return _RESULTS.get() or sys.stdout
 
 
 def note(text: str) -> None:
@@ -22,11 +43,11 @@ def result(told: RenderableType | dict[str, Any]) -> None:
     """
     try:
         if isinstance(told, dict):
-            click.echo(json.dumps(told))
+            click.echo(json.dumps(told), file=stdout())
         else:
             # No markup: names of files and labels may have brackets.
-            Console(soft_wrap=True, highlight=False, markup=False).print(told)
-        sys.stdout.flush()
+            Console(file=stdout(), soft_wrap=True, highlight=False, markup=False).print(told)
+        stdout().flush()
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from labelmill import demo as demonstration
-from labelmill.cli import evaluating, labelling, training
+from labelmill.cli import console, evaluating, labelling, training
 from labelmill.demo import Commands
 from labelmill.evaluation.evaluation import Wish
 from labelmill.ledger.status import rejects_of
@@ -24,7 +24,8 @@ def demo(directory: str, rows: int, *, verbose: bool) -> int:
         return evaluating.evaluating(Wish(output=output, gold="chapter"), None, as_json=False)
 
     commands = Commands(train=train, label=label, evaluate=evaluate)
-    return demonstration.run(directory, rows, commands, _rejects, Console(highlight=False))
+    screen = Console(file=console.stdout(), highlight=False)
+    return demonstration.run(directory, rows, commands, _rejects, screen)
 
 
 def _rejects(output: str) -> Iterator[tuple[str, int, str, str | None]]:

@@ -9,7 +9,7 @@ from labelmill.stages.board import Board, Past
 
 
 class RemoteBoard:
-    """The same board behind a Ray actor; `post`, `end` and `forget` do not wait."""
+    """The same board behind a Ray actor; `loaded`, `post`, `end` and `forget` do not wait."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
@@ -34,6 +34,15 @@ class RemoteBoard:
     def stopping(self) -> bool:
         """See Notices."""
         return bool(ray.get(self._handle.stopping.remote()))
+
+    def load(self, replica: str) -> int:
+        """See Board."""
+        deaths: int = ray.get(self._handle.load.remote(replica))
+        return deaths
+
+    def loaded(self, replica: str) -> None:
+        """See Board."""
+        self._handle.loaded.remote(replica)
 
     def begin(self, split: str) -> Past:
         """See Notices."""

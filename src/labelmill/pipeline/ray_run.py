@@ -26,7 +26,7 @@ from labelmill.pipeline.shape import Shape
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Notices
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.predict import Replica, begin_loading
+from labelmill.stages.predict import Replica, allow_loading
 from labelmill.stages.read import ReadWork
 from labelmill.stages.tokenize import tokenize
 from labelmill.stages.write import write
@@ -132,12 +132,12 @@ def _tokenize(block: pa.Table, recipe: Recipe, board: Notices) -> pa.Table:
 
 
 class _Predict:
-    def __init__(self, recipe: Recipe, board: Notices) -> None:
+    def __init__(self, recipe: Recipe, board: RemoteBoard) -> None:
         # An error in an actor's constructor reaches the driver as text; one in a call as itself.
         self._failure: Exception | None = None
-        me = f"loading {ray.get_runtime_context().get_actor_id()}"  # the same after a death
+        me = str(ray.get_runtime_context().get_actor_id())  # the same after a death
         try:
-            begin_loading(board, me)
+            allow_loading(board.load(me))
         except EngineError as error:
             self._failure = error
             return
@@ -145,7 +145,7 @@ class _Predict:
             self._replica = Replica(recipe, board)
         except Exception as error:  # noqa: BLE001 - raised in the first call
             self._failure = error
-        board.end(me)
+        board.loaded(me)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         if self._failure is not None:

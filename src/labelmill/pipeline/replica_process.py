@@ -19,7 +19,7 @@ from typing import Any
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Board, Past
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.predict import Replica, begin_loading
+from labelmill.stages.predict import Replica, allow_loading
 
 _PROGRAM = "import sys; from labelmill.pipeline import replica_process as replica; "
 _PROGRAM += "replica.serve(int(sys.argv[1]))"
@@ -35,7 +35,7 @@ class ReplicaProcess:
         self, number: int, recipe: Recipe, board: Board, started: Callable[[], "Child"]
     ) -> None:
         """`started` gives a process that has loaded nothing, whenever one is needed."""
-        self._name = f"loading {number}"
+        self._name = str(number)
         self._recipe = recipe
         self._board = board
         self._started = started
@@ -69,7 +69,7 @@ class ReplicaProcess:
         """The process with its model; None once the job is stopping and there is none."""
         while self._child is None and not self._board.stopping():
             with _BOARD:
-                begin_loading(self._board, self._name)
+                allow_loading(self._board.load(self._name))
             # Known to `kill` from here on.
             self._child = self._started()
             try:
@@ -78,7 +78,7 @@ class ReplicaProcess:
                 self._child = None
             else:
                 with _BOARD:
-                    self._board.end(self._name)
+                    self._board.loaded(self._name)
         return self._child
 
 

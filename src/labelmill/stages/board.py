@@ -2,8 +2,8 @@
 
 One board a job, in the driver's process or as an actor of a cluster; stages speak to it through
 `Notices`. It holds only what may be lost: counts for the eye, the wish to stop, how often a split
-was begun, which of its rows are lethal, and who makes the self-check. It does not know what is
-committed; the ledger does.
+was begun and a replica began to load, which rows are lethal, and who makes the self-check. It does
+not know what is committed; the ledger does.
 """
 
 from collections import Counter
@@ -53,6 +53,7 @@ class Board:
         self._stopping = False
         self._check = check
         self._checker: str | None = None  # the split that is being compared
+        self._loading: Counter[str] = Counter()
         self._begun: Counter[str] = Counter()
         self._verdicts: dict[str, Mapping[int, str]] = {}
         self._posts: dict[str, tuple[int, int]] = {}
@@ -64,6 +65,15 @@ class Board:
     def stopping(self) -> bool:
         """See Notices."""
         return self._stopping
+
+    def load(self, replica: str) -> int:
+        """Note that the replica begins to load its model; how often it has died of that."""
+        self._loading[replica] += 1
+        return self._loading[replica] - 1
+
+    def loaded(self, replica: str) -> None:
+        """Note that the replica has come through that alive."""
+        del self._loading[replica]
 
     def begin(self, split: str) -> Past:
         """See Notices."""

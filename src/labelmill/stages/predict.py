@@ -133,12 +133,8 @@ class Replica:
         return _Poster(self._board, split)
 
 
-def begin_loading(board: Notices, name: str) -> None:
-    """Note that a replica of this name, the same after a death, begins to load its model.
-
-    Raises EngineError where that has killed its process too often; who survives it ends `name`.
-    """
-    deaths = board.begin(name).begun
+def allow_loading(deaths: int) -> None:
+    """Raise EngineError where a replica has died so often while it loaded the model."""
     if deaths >= _LOADINGS:
         raise EngineError(
             f"a replica's process died {deaths} times while it loaded the model; most often memory "
