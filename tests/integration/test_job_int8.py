@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 pytest.importorskip("nncf", reason="the extra 'int8' is not installed")
 
@@ -18,7 +20,7 @@ from huggingface_hub import constants
 from labelmill import engines
 from labelmill.batch import Encoded
 from labelmill.engines import Use
-from labelmill.engines.openvino import cache
+from labelmill.engines.openvino import cache, runtime
 from labelmill.errors import ConfigError, CorruptRun, EngineError, InputError
 from labelmill.ledger import names
 from labelmill.ledger.quantized import load
@@ -114,6 +116,32 @@ def test_resumed_on_another_machine_it_is_the_same_model_to_the_byte(
 
     assert load(open_store(broken.output.path)) == first
     assert parts(tmp_path / "broken") == parts(tmp_path / "out")
+
+
+def test_model_that_saturates_here_is_refused_and_one_made_here_goes_anywhere(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for made_where_it_saturates in (True, False):
+        output = {"path": str(tmp_path / f"made {made_where_it_saturates}")}
+        wanted = job(tmp_path, model, output=output)
+        monkeypatch.setattr(runtime, "saturates", lambda made=made_where_it_saturates: made)
+        inline.label(wanted, splits=1)
+
+        monkeypatch.setattr(runtime, "saturates", lambda: True)
+        if made_where_it_saturates:
+            inline.label(wanted, splits=1)
+        else:
+            with pytest.raises(ConfigError, match="made on a CPU with VNNI"):
+                inline.label(wanted)
+        monkeypatch.setattr(runtime, "saturates", lambda: False)
+        assert inline.label(wanted).complete
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="of other CPUs torch tells less")
+def test_int8_saturates_where_the_cpu_has_no_vnni() -> None:
+    able = torch.cpu.get_capabilities()
+    vnni = any(able.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    assert runtime.saturates() == (not vnni)
 
 
 def test_of_two_drivers_the_first_has_made_the_model_of_the_run(

@@ -141,9 +141,17 @@ def load_quantized(
     from labelmill.engines.openvino.quantization import unpacked  # noqa: PLC0415
 
     runtime.require()
-    graph, rest = unpacked(model, digest)
-    _require(rest)
-    return OpenVINOEngine(graph, readout, checkpoint, precision="int8", threads=threads, rest=rest)
+    graph = unpacked(model, digest)
+    _require(graph.rest)
+    if runtime.saturates() and not graph.portable:
+        raise ConfigError(
+            "model.precision: this run's model in int8 was made on a CPU with VNNI, and would give "
+            "other labels on this one, whose products in int8 saturate; go on where CPUs have VNNI "
+            "(avx512_vnni, avx_vnni), or begin a new output directory here"
+        )
+    return OpenVINOEngine(
+        graph.path, readout, checkpoint, precision="int8", threads=threads, rest=graph.rest
+    )
 
 
 def _require(precision: str) -> None:

@@ -2,7 +2,8 @@
 
 Matrix products get weights and activations in int8, their ranges taken from the calibration; what
 nncf leaves alone (norms, pooling) is computed in the precision that the bytes of the
-model name. Bytes hold a whole model: who has them, wherever, computes with the same numbers. It
+model name. Bytes hold a whole model: who has them, wherever, computes with the same numbers. Where
+int8 saturates (see `runtime.saturates`) weights get 7 bits, with which it does not, anywhere. It
 does not know whether the result is good enough: who asks for it compares.
 """
 
@@ -15,6 +16,7 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +25,27 @@ from labelmill.batch import Array, Microbatch
 from labelmill.engines.openvino import cache, runtime
 from labelmill.errors import ConfigError
 
-_GENERATION = 1  # of what is made of the same graph and the same microbatches
+_GENERATION = 2  # of what is made of the same graph and the same microbatches
 _BIN = str(Path(cache.GRAPH).with_suffix(".bin"))
 _REST = "precision"  # file: the precision of what is not in int8
-_MEMBERS = (cache.GRAPH, _BIN, _REST)
+_BITS = "bits"  # file: of the range of weights that is used
+_MEMBERS = (cache.GRAPH, _BIN, _REST, _BITS)
+_NARROW, _WHOLE = 7, 8
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that bytes tell of no clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedGraph:
+    """A graph in int8 on this machine's disk."""
+
+    path: Path
+    rest: str  # the precision of what is not in int8
+    bits: int  # of weights that are used
+
+    @property
+    def portable(self) -> bool:
+        """No CPU saturates with it."""
+        return self.bits == _NARROW
 
 
 def require() -> None:
@@ -47,13 +65,13 @@ def quantized(graph: Path, named: Sequence[str], calibration: Sequence[Microbatc
     """
     require()
     settings = f"nncf {importlib.metadata.version('nncf')} {_GENERATION}"
-    facts = [*named, settings, _rest(), _digest(calibration)]
+    facts = [*named, settings, _rest(), str(_bits()), _digest(calibration)]
     entry = cache.kept(facts, lambda entry: _make(graph, calibration, entry))
     return _packed(entry)
 
 
-def unpacked(model: Callable[[], bytes], digest: str) -> tuple[Path, str]:
-    """The graph of a model on this machine's disk, and the precision of what is not in int8.
+def unpacked(model: Callable[[], bytes], digest: str) -> QuantizedGraph:
+    """The graph of a model.
 
     `model` gives the bytes, whose hash is `digest`; it is asked only where they are not there yet.
     """
@@ -64,7 +82,11 @@ def unpacked(model: Callable[[], bytes], digest: str) -> tuple[Path, str]:
                 (entry / name).write_bytes(packed.read(name))
 
     entry = cache.kept(["quantized", digest], make)
-    return entry / cache.GRAPH, (entry / _REST).read_text()
+    return QuantizedGraph(
+        path=entry / cache.GRAPH,
+        rest=(entry / _REST).read_text(),
+        bits=int((entry / _BITS).read_text()),
+    )
 
 
 def _make(graph: Path, calibration: Sequence[Microbatch], entry: Path) -> None:
@@ -78,12 +100,14 @@ def _make(graph: Path, calibration: Sequence[Microbatch], entry: Path) -> None:
         import nncf  # noqa: PLC0415 - seconds, and only for who makes such a model
 
         nncf.set_log_level(logging.ERROR)
+        narrow = nncf.OverflowFix.ENABLE if _bits() == _NARROW else None
         try:
             model = nncf.quantize(
                 model,
                 nncf.Dataset(given),
                 subset_size=len(given),
                 model_type=nncf.ModelType.TRANSFORMER,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=narrow),
             )
         except Exception as error:  # nncf has a tree of errors, and raises others too
             raise ConfigError(
@@ -92,6 +116,7 @@ def _make(graph: Path, calibration: Sequence[Microbatch], entry: Path) -> None:
             ) from error
     cache.save(model, entry)
     (entry / _REST).write_text(_rest())
+    (entry / _BITS).write_text(str(_bits()))
 
 
 def _inputs(inputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
@@ -104,6 +129,11 @@ def _inputs(inputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Arra
 def _rest() -> str:
     """bfloat16 where this CPU computes in it."""
     return runtime.precisions()[-1]
+
+
+def _bits() -> int:
+    """7 lose some labels, so only where this CPU needs it."""
+    return _NARROW if runtime.saturates() else _WHOLE
 
 
 def _digest(calibration: Sequence[Microbatch]) -> str:

@@ -17,6 +17,8 @@ from labelmill.errors import ConfigError
 
 _TELEMETRY = "openvino_telemetry"
 _TOLD = 300  # characters of a failure
+_TRIED = 64  # inputs and outputs of the trial of products in int8
+_MOST_INPUT, _MOST_WEIGHT = 255, 127
 # One thread at a time in OpenVINO's Python part: what it makes at its first call it guards with a
 # lock of C++, and two threads waited there for ever, each for that or for Python's own. The
 # computing is outside.
@@ -59,6 +61,27 @@ def precisions() -> tuple[str, ...]:
     """What this CPU computes in. Asked for another, OpenVINO says nothing and takes float32."""
     able: Any = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("float32", "bfloat16") if "BF16" in able else ("float32",)
+
+
+@functools.cache
+def saturates() -> bool:
+    """Whether this CPU's products in int8 may saturate.
+
+    Without VNNI x86 adds pairs of them in 16 bits, which 255 * 127 * 2 does not fit into; OpenVINO
+    takes these instructions without a word. So it is tried: all inputs and weights at their most.
+    """
+    ops: Any = openvino().opset13
+    given = ops.parameter([-1, _TRIED], np.float32)
+    low, high = np.float32(0), np.float32(_MOST_INPUT)
+    inputs = ops.fake_quantize(given, low, high, low, high, 256)
+    weights = ops.constant(np.full((_TRIED, _TRIED), _MOST_WEIGHT, np.int8))
+    scaled = ops.multiply(ops.convert(weights, np.float32), np.ones((_TRIED, 1), np.float32))
+    product = ops.matmul(inputs, scaled, transpose_a=False, transpose_b=True)
+    product.output(0).get_tensor().set_names({"product"})
+    given.output(0).get_tensor().set_names({"given"})
+    run = Run(openvino().Model([product], [given]), "float32", streams=1)
+    found = run({"given": np.full((1, _TRIED), _MOST_INPUT, np.float32)})["product"]
+    return bool(found.min() < 0.9 * _TRIED * _MOST_INPUT * _MOST_WEIGHT)
 
 
 def reason(error: BaseException) -> str:
