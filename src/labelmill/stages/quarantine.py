@@ -22,6 +22,13 @@ from labelmill.stages.agreement import part_of
 from labelmill.stages.inference import open_inference
 
 _START_LIMIT = 600.0  # seconds for the child to load the model
+# What an engine and a tokenizer are loaded with, imported by the server where it is installed.
+_LOADING = (
+    "labelmill.checkpoints.loading",
+    "labelmill.models.loading",
+    "transformers.modeling_utils",
+    "transformers.models.auto.modeling_auto",
+)
 _DOUBT = 3  # lethal rows in a row, without one that is survived
 
 
@@ -103,7 +110,9 @@ class _Child:
     def __init__(self, recipe: Recipe) -> None:
         engine = plugins.load("labelmill.engines", recipe.runtime.engine)
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", __name__, engine.__name__])
+        context.set_forkserver_preload(
+            ["__main__", __name__, *_LOADING, engine.__name__, f"{engine.__name__}.engine"]
+        )
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(recipe, theirs), daemon=True)
         self._process.start()

@@ -19,6 +19,7 @@ from labelmill.config.training import TrainingSection
 from labelmill.config.training_arguments import DEFAULTS, HUB, RESERVED
 from labelmill.errors import ConfigError
 from labelmill.learning import Objective
+from labelmill.models.precision import best_on_cpu
 from labelmill.ops.plugins import suggestion
 from labelmill.training.measuring import LOSS, METRICS, PERPLEXITY, main_metric
 
@@ -123,8 +124,7 @@ def has_bfloat16(device: str) -> bool:
         return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(
             including_emulation=False
         )
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return best_on_cpu() == "bfloat16"
 
 
 def _bf16(section: TrainingSection, others: Mapping[str, Any], device: str) -> bool:
