@@ -15,6 +15,7 @@ from labelmill.errors import (
     InputError,
     LabelmillError,
     LedgerError,
+    StorageError,
 )
 from tests.support import inline
 from tests.support.bad_shards import rows
@@ -117,6 +118,11 @@ def test_output_that_can_be_no_directory_is_refused(corpus: Path, model: str, pl
     (corpus / "file").write_text("")
     wanted = job(corpus, model, output={"path": str(corpus / place)})
     require_refused(corpus, wanted, ConfigError, "output.path: .* a file, expected a directory")
+
+
+def test_output_where_no_file_appears_whole_is_refused(corpus: Path, model: str) -> None:
+    wanted = job(corpus, model, output={"path": "http://127.0.0.1:9/out"})
+    require_refused(corpus, wanted, StorageError, "cannot be created whole or not at all")
 
 
 def test_splits_of_a_standing_run_are_those_of_its_ledger(

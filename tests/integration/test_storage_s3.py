@@ -13,7 +13,7 @@ import pytest
 
 from labelmill.errors import InputError, StorageError
 from labelmill.source import list_shards, recheck
-from labelmill.storage import FileMissing, open_file, open_store
+from labelmill.storage import FileMissing, open_file, open_store, refuse_no_room
 from tests.support.s3 import S3Bucket
 
 CREATING = """
@@ -110,6 +110,14 @@ def test_bucket_that_is_not_there_is_told_apart(s3_bucket: S3Bucket) -> None:
         store.stat("x")
     with pytest.raises(StorageError, match="no such bucket"):
         store.create("x", b"1")
+
+
+def test_output_in_no_bucket_is_refused_before_anything_is_written(s3_bucket: S3Bucket) -> None:
+    before = len(s3_bucket.server.requests)
+    with pytest.raises(StorageError, match=r"'s3://bucket-that-nobody-made/run': there is no such"):
+        refuse_no_room("s3://bucket-that-nobody-made/run")
+    refuse_no_room(f"{s3_bucket.url}/run")
+    assert {method for method, _, _ in s3_bucket.server.requests[before:]} <= {"GET", "HEAD"}
 
 
 def test_server_that_is_not_there_is_a_storage_error(s3_bucket: S3Bucket) -> None:

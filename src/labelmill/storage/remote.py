@@ -13,6 +13,7 @@ else here; what remains is a StorageError.
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -139,17 +140,31 @@ class RemoteStore:
     def sweep(self) -> None:
         """See `Store.sweep`: an upload is there whole or not at all, so there is nothing."""
 
+    def require_writable(self) -> None:
+        """Raise StorageError where no file can be created: not whole, or, on S3, in no bucket."""
+        self._refuse_unless_whole()
+        if self._scheme in _S3:
+            bucket, _, key = self._root.partition("/")
+            request = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "MaxKeys": 1}
+            with self._in_a_bucket():
+                self._run("", lambda: self._fs.call_s3("list_objects_v2", **request))
+
+    @contextmanager
+    def _in_a_bucket(self) -> Iterator[None]:
+        try:
+            yield
+        except FileMissing as error:
+            raise StorageError(f"{self.url!r}: there is no such bucket; create it first") from error
+
     def _created(self, path: str, put: Callable[[], None]) -> bool:
         """Whether `put`, a conditional upload, came first; one in flight is waited for."""
         self._refuse_unless_whole()
         if not self._honours_conditions() and self.kind(path) == "file":
             return False
-        try:
+        with self._in_a_bucket():
             return self._run(
                 path, lambda: failures.persist(lambda: self._won(path, put), failures.contended)
             )
-        except FileMissing as error:
-            raise StorageError(f"{self.url!r}: there is no such bucket; create it first") from error
 
     def _won(self, path: str, put: Callable[[], None]) -> bool:
         try:

@@ -5,15 +5,17 @@ from pathlib import Path
 
 from labelmill.errors import ConfigError
 from labelmill.storage import urls
+from labelmill.storage.opening import open_remote
 
 
 def refuse_no_room(output: str) -> None:
     """Raise ConfigError where `output.path` is no directory that can be made and written.
 
-    Looks, does not write. What lies behind a URL is left to its store.
+    Looks, does not write. Of what lies behind a URL its store knows, and raises StorageError.
     """
     place = urls.absolute(output)
     if not urls.is_local(place):
+        open_remote(place).require_writable()
         return
     there = next(each for each in (Path(place), *Path(place).parents) if os.path.lexists(each))
     if not there.is_dir():
