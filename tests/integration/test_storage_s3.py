@@ -1,6 +1,7 @@
 """S3 as it is: requests counted at a real server, child processes, whole listings."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -120,6 +121,39 @@ def test_output_in_no_bucket_is_refused_before_anything_is_written(s3_bucket: S3
     assert {method for method, _, _ in s3_bucket.server.requests[before:]} <= {"GET", "HEAD"}
 
 
+LISTED = """
+import os
+from labelmill.errors import StorageError
+from labelmill.storage import open_store
+try:
+    print(len(list(open_store(os.environ["PLACE"]).list())))
+except StorageError as error:
+    print(error)
+"""
+
+
+def listed(place: str, **environment: str) -> str:
+    """What a process without credentials is told of a listing."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept |= {"HOME": "/nowhere", "AWS_EC2_METADATA_DISABLED": "true", "PLACE": place}
+    found = subprocess.run(
+        [sys.executable, "-c", LISTED],
+        env=kept | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return found.stdout.strip()
+
+
+def test_without_credentials_the_error_says_how_to_give_them(s3_bucket: S3Bucket) -> None:
+    s3_bucket.put("in/a", b"1")
+    endpoint = {"AWS_ENDPOINT_URL": s3_bucket.env["AWS_ENDPOINT_URL"]}
+    assert re.search("NoCredentials.*set AWS_PROFILE", listed(s3_bucket.url, **endpoint))
+    assert listed(s3_bucket.url, **endpoint, FSSPEC_S3_ANON="true") == "1"
+
+
 def test_server_that_is_not_there_is_a_storage_error(s3_bucket: S3Bucket) -> None:
     unreachable = """
 from labelmill.errors import StorageError
@@ -137,6 +171,7 @@ except StorageError as error:
         [sys.executable, "-c", unreachable], env=env, check=True, capture_output=True
     )
     assert b"'s3://b/x': " in child.stdout
+    assert b"; check the network, AWS_ENDPOINT_URL" in child.stdout
 
 
 @pytest.mark.slow

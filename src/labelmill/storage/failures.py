@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from labelmill.errors import LabelmillError, StorageError
+from labelmill.storage import urls
 from labelmill.storage.store import FileMissing
 
 T = TypeVar("T")
@@ -26,6 +27,15 @@ _NETWORK = {
     "paramiko",
 }
 _GONE = (404, 410)
+# What tells who one is, by scheme; libraries name the lack of it in as many ways as there are.
+_CREDENTIALS = {
+    "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on every machine; "
+    "FSSPEC_S3_ANON=true reads a public bucket without",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS on every machine, or run 'gcloud auth "
+    "application-default login'; FSSPEC_GS_TOKEN=anon reads a public bucket without",
+    "abfs": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY on every machine",
+}
+_ENDPOINT = "check the network, AWS_ENDPOINT_URL and AWS_REGION"
 _MISTAKES = (AssertionError, AttributeError, NameError, TypeError)  # of a programmer, not of a disk
 
 
@@ -100,7 +110,16 @@ def _storage_error(error: Exception, url: str) -> StorageError:
             f"{url!r}: the hub cannot be reached ({_reason(error)}); check the network, set "
             "HF_ENDPOINT to a mirror, or download the files and name their directory"
         )
-    return StorageError(f"{url!r}: {_reason(error)}")
+    advice = _advice(error, urls.family(url))
+    return StorageError(f"{url!r}: {_reason(error)}{f'; {advice}' if advice else ''}")
+
+
+def _advice(error: Exception, family: str) -> str:
+    """What to do, where the kind of the error says so."""
+    kind = type(error).__name__
+    if "Credential" in kind:
+        return _CREDENTIALS.get(family, "")
+    return _ENDPOINT if family == "s3" and "Connect" in kind else ""
 
 
 def _reason(error: BaseException) -> str:

@@ -18,7 +18,6 @@ from labelmill.storage.local import LocalStore
 from labelmill.storage.remote import RemoteStore
 from labelmill.storage.store import Store
 
-_ALIASES = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
 _EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}
 
 
@@ -55,36 +54,35 @@ def canonical(url: str) -> str:
     if urls.is_local(place):
         with named(place):
             return str(Path(place).resolve())
-    scheme, _, rest = place.partition("://")
-    return f"{_ALIASES.get(scheme.lower(), scheme.lower())}://{rest}"
+    return f"{urls.family(place)}://{place.partition('://')[2]}"
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
     """The filesystem of fsspec, and the path there."""
-    scheme = urls.scheme(url)
-    _require(url, scheme)
+    _require(url)
     if "::" in url:  # fsspec would take what follows for the name of another store
         raise ConfigError(
             f"{url!r}: no URL may have '::' in it; rename that, or name what is above"
         )
     # A listing kept by the process would hide what other workers write, and grows with the run.
-    options = {"use_listings_cache": False} if _extra(scheme) else {}
+    options = {"use_listings_cache": False} if _extra(url) else {}
     with named(url):
         fs, root = fsspec.url_to_fs(url, **options)
     return fs, root
 
 
-def _require(url: str, scheme: str) -> None:
+def _require(url: str) -> None:
+    scheme = urls.scheme(url)
     try:
         fsspec.get_filesystem_class(scheme)
     except (ValueError, ImportError) as error:
-        extra = _extra(scheme)  # not every alias is known before its package is there
+        extra = _extra(url)  # not every alias is known before its package is there
         if extra is None and isinstance(error, ValueError):
             raise ConfigError(f"{url!r}: no store is known for {scheme + '://'!r}") from error
         advice = f"pip install 'labelmill[{extra}]'" if extra else str(error)
         raise ConfigError(f"{url!r} needs a package that is not installed: {advice}") from error
 
 
-def _extra(scheme: str) -> str | None:
+def _extra(url: str) -> str | None:
     """Of this package, that brings what reaches an object store."""
-    return _EXTRAS.get(_ALIASES.get(scheme, scheme))
+    return _EXTRAS.get(urls.family(url))

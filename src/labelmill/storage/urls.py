@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _FILE = "file://"
+_ALIASES = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
 
 
 def is_local(url: str) -> bool:
@@ -22,6 +23,12 @@ def scheme(url: str) -> str:
     """The part before '://' in lower case; '' for a local path."""
     match = _URL.fullmatch(url)
     return match[1].lower() if match else ""
+
+
+def family(url: str) -> str:
+    """The scheme under one name: 's3' for 's3a' too."""
+    found = scheme(url)
+    return _ALIASES.get(found, found)
 
 
 def absolute(place: str) -> str:
