@@ -12,6 +12,8 @@ from tests.support.training import STILL, Desk, job_of, losses_of, ready, review
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.faults,
+    # torch's own compiler uses what torch calls old, and says so where it is imported first.
+    pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning"),
     pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++"),
 ]
 
