@@ -242,14 +242,14 @@ def _sentence_files(plan: Plan) -> dict[str, bytes]:
 
 
 def _result(job: TrainJob) -> str:
-    refuse_no_room(job.output.path)
-    refuse_no_room(State.beside(job.output.path).url)
     url = absolute(job.output.path)
     if not is_local(url) and not is_object_store(url):
         raise ConfigError(
             f"output.path: {job.output.path!r} found, expected a directory on a disk that all "
             "workers share, or one behind s3://, gs:// or abfs://"
         )
+    refuse_no_room(job.output.path)
+    refuse_no_room(State.beside(job.output.path).url)
     return url
 
 
