@@ -1,8 +1,10 @@
 """A job in int8: calibrated on its own rows, compared on others, one model for the whole run."""
 
 import importlib.util
+import io
 import json
 import platform
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from huggingface_hub import constants
 from labelmill import engines
 from labelmill.batch import Encoded
 from labelmill.engines import Use
-from labelmill.engines.openvino import cache, runtime
+from labelmill.engines.openvino import cache, quantization, runtime
 from labelmill.errors import ConfigError, CorruptRun, EngineError, InputError
 from labelmill.ledger import names
 from labelmill.ledger.quantized import load
@@ -135,6 +137,15 @@ def test_model_that_saturates_here_is_refused_and_one_made_here_goes_anywhere(
                 inline.label(wanted)
         monkeypatch.setattr(runtime, "saturates", lambda: False)
         assert inline.label(wanted).complete
+
+
+def test_older_model_that_does_not_tell_its_bits_has_all_of_them(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as older:
+        for name in (cache.GRAPH, "graph.bin", "precision"):
+            older.writestr(name, "float32")
+    graph = quantization.unpacked(packed.getvalue, "older")
+    assert (graph.rest, graph.portable) == ("float32", False)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="of other CPUs torch tells less")

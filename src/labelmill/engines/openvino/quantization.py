@@ -78,14 +78,16 @@ def unpacked(model: Callable[[], bytes], digest: str) -> QuantizedGraph:
 
     def make(entry: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(model())) as packed:
-            for name in _MEMBERS:
-                (entry / name).write_bytes(packed.read(name))
+            for name in packed.namelist():
+                if name in _MEMBERS:
+                    (entry / name).write_bytes(packed.read(name))
 
     entry = cache.kept(["quantized", digest], make)
+    bits = entry / _BITS
     return QuantizedGraph(
         path=entry / cache.GRAPH,
         rest=(entry / _REST).read_text(),
-        bits=int((entry / _BITS).read_text()),
+        bits=int(bits.read_text()) if bits.exists() else _WHOLE,  # older models do not tell
     )
 
 
