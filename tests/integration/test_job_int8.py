@@ -139,7 +139,10 @@ def test_model_that_saturates_here_is_refused_and_one_made_here_goes_anywhere(
         assert inline.label(wanted).complete
 
 
-def test_older_model_that_does_not_tell_its_bits_has_all_of_them(tmp_path: Path) -> None:
+def test_older_model_that_does_not_tell_its_bits_has_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HOME", str(tmp_path))  # its graph is none
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as older:
         for name in (cache.GRAPH, "graph.bin", "precision"):
