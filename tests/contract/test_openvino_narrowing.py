@@ -22,8 +22,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / "graphs"))
 
 
-def converted(path, auto_class=CLASSIFIER):
-    return conversion.convert(checkpoint_at(path), auto_class, Logits(), ("logits",), 1)
+def converted(path):
+    return conversion.convert(checkpoint_at(path), CLASSIFIER, Logits(), ("logits",), 1)
 
 
 def whole(path, monkeypatch):

@@ -1,6 +1,5 @@
 """`labelmill train`: a job file becomes a plan, the plan a model, standings what a person sees."""
 
-import os
 from collections.abc import Sequence
 
 from labelmill.cli import console
@@ -12,6 +11,7 @@ from labelmill.pipeline.cluster import Cluster
 from labelmill.pipeline.ray_session import session
 from labelmill.reports import training_card
 from labelmill.reports.training import TrainingProgress, finished, planned
+from labelmill.threads import cores
 from labelmill.training import finetune, ray_group
 from labelmill.training.finetune import Plan
 from labelmill.training.ray_group import Group
@@ -37,9 +37,9 @@ def train(path: str, overrides: Sequence[str], *, as_json: bool, verbose: bool) 
 def describe(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     """Print what the job would do, as this machine would do it; starts no Ray, writes nothing."""
     job = load_training(path, overrides)
-    cores = os.cpu_count() or 1
+    count = cores()
     gpus = 1.0 if best_device() == "cuda" else 0.0
-    here = Cluster(nodes=1, cores=cores, cpus=float(cores), gpus=gpus)
+    here = Cluster(nodes=1, cores=count, cpus=float(count), gpus=gpus)
     plan = finetune.make_plan(job, lambda: _group(job, here))
     told = _told(plan)
     console.result(told if as_json else planned(told))

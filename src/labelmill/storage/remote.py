@@ -144,10 +144,8 @@ class RemoteStore:
         """Raise StorageError where no file can be created: not whole, or, on S3, in no bucket."""
         self._refuse_unless_whole()
         if self._scheme in _S3:
-            bucket, _, key = self._root.partition("/")
-            request = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "MaxKeys": 1}
             with self._in_a_bucket():
-                self._run("", lambda: self._fs.call_s3("list_objects_v2", **request))
+                self._page(**_request(self._root, 1))
 
     @contextmanager
     def _in_a_bucket(self) -> Iterator[None]:
@@ -216,19 +214,22 @@ class RemoteStore:
 
     def _pages(self, top: str) -> Iterator[tuple[str, Info]]:
         """Page by page: s3fs gathers a listing first, and a million parts would take a gigabyte."""
-        bucket, _, key = top.partition("/")
-        request = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "MaxKeys": _PAGE}
+        request = _request(top, _PAGE)
         while True:
             try:
-                page = self._run("", lambda: self._fs.call_s3("list_objects_v2", **request))
+                page = self._page(**request)
             except FileMissing:
                 return
             for found in page.get("Contents", ()):
                 facts = {"type": "file", "size": found["Size"]}
-                yield f"{bucket}/{found['Key']}", found | facts
+                yield f"{request['Bucket']}/{found['Key']}", found | facts
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _page(self, **request: Any) -> Info:
+        page: Info = self._run("", lambda: self._fs.call_s3("list_objects_v2", **request))
+        return page
 
     def _info(self, path: str) -> Info:
         return self._fresh(path, lambda: self._fs.info(self._full(path)))
@@ -251,6 +252,12 @@ class RemoteStore:
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
+
+
+def _request(top: str, most: int) -> dict[str, Any]:
+    """For one page of S3's listing of a bucket, or of what lies below a name in it."""
+    bucket, _, key = top.partition("/")
+    return {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "MaxKeys": most}
 
 
 def _shown(parts: list[str], *, hidden: bool, depth: int | None) -> bool:

@@ -143,7 +143,7 @@ def load_quantized(
     runtime.require()
     graph = unpacked(model, digest)
     _require(graph.rest)
-    if runtime.saturates() and not graph.portable:
+    if not graph.portable and runtime.saturates():
         raise ConfigError(
             "model.precision: this run's model in int8 was made on a CPU with VNNI, and would give "
             "other labels on this one, whose products in int8 saturate; go on where CPUs have VNNI "
