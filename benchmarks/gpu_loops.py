@@ -23,7 +23,7 @@ Run = Callable[[Encoded], np.ndarray]  # -> [documents, ...] float32, in their o
 class Ours:
     """The engine over one split after another, as a replica does it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         shape: Shape,
         readout: Readout,
@@ -32,10 +32,17 @@ class Ours:
         precision: str,
         budget: int,
         packing: Packing | None,
+        compiled: bool = False,
     ) -> None:
         self.module = module_of(shape, device, getattr(torch, precision))
         self.engine = PyTorchEngine(
-            self.module, readout, _NOWHERE, precision=precision, device=device, packing=packing
+            self.module,
+            readout,
+            _NOWHERE,
+            precision=precision,
+            device=device,
+            packing=packing,
+            compiled=compiled,
         )
         if packing is not None and not self.engine.packs:
             raise RuntimeError("the engine does not pack this model: packed and padded differ")

@@ -36,10 +36,16 @@ def encoded(rows=300, seed=0):
     return Encoded(rows=np.arange(rows, dtype=np.int32), lengths=lengths, inputs={"input_ids": ids})
 
 
-def engine_of(architecture, auto_class, readout, precision, packing):
+def engine_of(architecture, auto_class, readout, precision, packing, *, compiled=False):
     module = tiny_module(architecture, auto_class).to(getattr(torch, precision))
     return PyTorchEngine(
-        module, readout, NOWHERE, precision=precision, device="cuda", packing=packing
+        module,
+        readout,
+        NOWHERE,
+        precision=precision,
+        device="cuda",
+        packing=packing,
+        compiled=compiled,
     )
 
 
@@ -86,6 +92,17 @@ def test_shapes_rounded_up_and_recorded_change_nothing(auto_class, readout, pack
             np.testing.assert_allclose(values_of(values), values_of(wanted[name]), atol=0.02)
 
 
+@pytest.mark.parametrize("architecture", ["bert", "deberta-v2", "modernbert"])
+def test_compiled_layers_give_what_plain_ones_give(architecture):
+    rows = encoded()
+    plain, compiled = (
+        engine_of(architecture, *READOUTS[0], "bfloat16", Packing(), compiled=compiled)
+        for compiled in (False, True)
+    )
+    wanted, found = (outputs_of(engine, rows, 2000)["logits"] for engine in (plain, compiled))
+    assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
 def test_packed_outputs_are_the_same_in_any_company():
     rows = encoded()
     engine = engine_of("roberta", *READOUTS[0], "bfloat16", Packing())
@@ -113,9 +130,10 @@ def test_packed_out_of_memory_halves_the_budget_and_goes_on():
     assert apart <= TOLERANCE * largest
 
 
-def test_the_host_does_not_wait_for_the_device_in_a_packed_microbatch():
+@pytest.mark.parametrize("architecture", ["bert", "deberta-v2"])
+def test_the_host_does_not_wait_for_the_device_in_a_packed_microbatch(architecture):
     rows = encoded()
-    engine = engine_of("bert", *READOUTS[0], "bfloat16", Packing())
+    engine = engine_of(architecture, *READOUTS[0], "bfloat16", Packing())
     batches = list(microbatches(rows, 2000, PADDING, packed=True))
     engine.forward(batches[0])
     torch.cuda.set_sync_debug_mode("error")

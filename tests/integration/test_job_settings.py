@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from labelmill.errors import ConfigError, EngineError, InputError, ModelError
 from labelmill.ledger.status import read_status
 from labelmill.pipeline import Cluster, shape
 from labelmill.plan.briefing import make_recipe
+from labelmill.plan.plan import make_plan
+from labelmill.plan.runtime import Resolved, refuse_no_compiling
 from labelmill.stages.inference import open_inference
 from tests.support import inline
 from tests.support.models import tiny_classifier
@@ -308,6 +311,31 @@ def test_cpus_per_replica_are_the_threads_of_the_engine(tmp_path: Path, model: s
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_compile_is_for_a_gpu_and_reaches_the_engine(tmp_path: Path, model: str) -> None:
+    shard(tmp_path)
+    wanted = job(tmp_path, model, resources={"compile": True})
+    with pytest.raises(ConfigError, match=r"resources\.compile: .* on 'cpu'.*set it to false"):
+        inline.plan_of(wanted)
+
+    gpu = Resolved(engine="pytorch", precision="float32", device="cuda")
+    plan = make_plan(wanted, lambda *_: gpu)
+    threads = torch.get_num_threads()
+    recipe = make_recipe(plan, plan.manifest, threads=threads, attempt="one")
+    here = replace(recipe, runtime=replace(recipe.runtime, device="cpu"))
+    with pytest.raises(EngineError, match=r"resources\.compile: .*'bert', float32"):
+        open_inference(here)
+    open_inference(here, "float32")  # what replicas are compared with
+
+
+def test_compile_is_not_for_tasks_that_write_text(tmp_path: Path, model: str) -> None:
+    shard(tmp_path)
+    wanted = job(tmp_path, model, resources={"compile": True})
+    gpu = Resolved(engine="pytorch", precision="float32", device="cuda")
+    refuse_no_compiling(wanted, gpu, "scoring")
+    with pytest.raises(ConfigError, match="a task of the kind 'generating'"):
+        refuse_no_compiling(wanted, gpu, "generating")
 
 
 _SPREAD = """

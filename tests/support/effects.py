@@ -51,6 +51,7 @@ SECTIONS: Mapping[str, str] = {
     "resources.microbatch_tokens": (
         f"{SETTINGS}::test_microbatch_tokens_bound_what_the_engine_gets"
     ),
+    "resources.compile": f"{SETTINGS}::test_compile_is_for_a_gpu_and_reaches_the_engine",
 }
 
 # By task; the file is the task's contract test where none is named.

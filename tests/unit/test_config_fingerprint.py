@@ -58,6 +58,7 @@ CHANGES_NONE = {
     "resources.cpus_per_replica": 3,
     "resources.tokenizers": 3,
     "resources.microbatch_tokens": 3,
+    "resources.compile": True,
 }
 
 

@@ -57,6 +57,7 @@ def test_smallest_job_has_the_documented_defaults(tmp_path):
             "cpus_per_replica": "auto",
             "tokenizers": "auto",
             "microbatch_tokens": "auto",
+            "compile": False,
         },
     }
 

@@ -3,6 +3,8 @@
 On the CPU, in float32, with attention that loops over the sequences; that on CUDA is in tests/gpu.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,13 @@ from hypothesis import strategies as st
 from labelmill.batch import Encoded, Ragged
 from labelmill.batching import microbatches, outputs_in_order
 from labelmill.checkpoints import Checkpoint
+from labelmill.engines.pytorch import compiling
+from labelmill.engines.pytorch import engine as engine_module
 from labelmill.engines.pytorch.engine import PyTorchEngine
 from labelmill.engines.pytorch.packing import Packing, lay_out
+from labelmill.errors import EngineError
 from labelmill.readouts import Embedding, Logits, TokenLogits
-from tests.support.packed_models import ARCHITECTURES, PADDING, tiny_module
+from tests.support.packed_models import ARCHITECTURES, DISENTANGLED, PADDING, tiny_module
 
 NOWHERE = Checkpoint(source="tiny", path="", revision=None, digest="")
 GRAINS = [Packing(grain=1), Packing(), Packing(grain=100, even=True)]
@@ -36,9 +41,15 @@ def encoded(architecture, seed=0):
     return Encoded(rows=np.arange(len(lengths), dtype=np.int32), lengths=lengths, inputs=inputs)
 
 
-def engine_of(module, readout, packing):
+def engine_of(module, readout, packing, *, compiled=False):
     return PyTorchEngine(
-        module, readout, NOWHERE, precision="float32", device="cpu", packing=packing
+        module,
+        readout,
+        NOWHERE,
+        precision="float32",
+        device="cpu",
+        packing=packing,
+        compiled=compiled,
     )
 
 
@@ -98,6 +109,12 @@ def test_packed_starts_and_ends_of_answers_are_the_padded_ones(architecture):
     compare(architecture, "AutoModelForQuestionAnswering", readout, Packing())
 
 
+@pytest.mark.parametrize("kind", sorted(DISENTANGLED.keys() - {"convolution"}))
+def test_packed_logits_of_deberta_are_the_padded_ones(kind):
+    settings = DISENTANGLED[kind]
+    compare("deberta-v2", "AutoModelForSequenceClassification", Logits(), Packing(), **settings)
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_packed_embeddings_are_the_padded_ones(architecture, pooling):
@@ -127,15 +144,16 @@ def test_packed_similarities_to_anchors_are_the_padded_ones(architecture):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "auto_class", "readout"),
+    ("architecture", "settings"),
     [
-        ("mpnet", "AutoModelForSequenceClassification", Logits()),
-        ("deberta-v2", "AutoModelForSequenceClassification", Logits()),
+        ("mpnet", {}),
+        ("deberta-v2", {"relative_attention": False}),
+        ("deberta-v2", {"conv_kernel_size": 3}),
     ],
 )
-def test_a_model_type_that_is_not_proved_stays_padded(architecture, auto_class, readout):
-    module = tiny_module(architecture, auto_class)
-    assert not engine_of(module, readout, Packing()).packs
+def test_a_model_that_is_not_proved_stays_padded(architecture, settings):
+    module = tiny_module(architecture, "AutoModelForSequenceClassification", **settings)
+    assert not engine_of(module, Logits(), Packing()).packs
 
 
 def test_a_decoder_stays_padded():
@@ -154,6 +172,36 @@ def test_a_model_that_packing_would_change_stays_padded(monkeypatch):
     assert np.array_equal(
         outputs_of(engine, rows, 99)["logits"], outputs_of(plain, rows, 99)["logits"]
     )
+
+
+@pytest.mark.parametrize("architecture", ["bert", "deberta-v2"])
+def test_compiled_layers_give_what_plain_ones_give(architecture, monkeypatch):
+    """The last layer has a hook that the others lack. Traced as ever, but not translated."""
+    eagerly = functools.partial(compiling.compile_layers, backend="eager")
+    monkeypatch.setattr(engine_module, "compile_layers", eagerly)
+    monkeypatch.setattr(engine_module, "_COMPILED_WITH", 256)
+    name, rows = "AutoModelForSequenceClassification", encoded(architecture)
+    plain = engine_of(tiny_module(architecture, name), Logits(), Packing())
+    compiled = engine_of(tiny_module(architecture, name), Logits(), Packing(), compiled=True)
+    wanted, found = (outputs_of(engine, rows, 150)["logits"] for engine in (plain, compiled))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_model_that_is_padded_is_not_compiled():
+    module = tiny_module("mpnet", "AutoModelForSequenceClassification")
+    with pytest.raises(EngineError, match=r"resources\.compile: .*'mpnet', float32"):
+        engine_of(module, Logits(), Packing(), compiled=True)
+
+
+def test_layers_that_cannot_be_compiled_say_so_when_the_model_is_loaded(monkeypatch):
+    def broken(module, inputs):
+        raise RuntimeError("no compiler here")
+
+    failing = functools.partial(compiling.compile_layers, backend=broken)
+    monkeypatch.setattr(engine_module, "compile_layers", failing)
+    module = tiny_module("bert", "AutoModelForSequenceClassification")
+    with pytest.raises(EngineError, match=r"resources\.compile: .*no compiler.*set it to false"):
+        engine_of(module, Logits(), Packing(), compiled=True)
 
 
 def test_an_engine_that_packs_takes_padded_microbatches_too():

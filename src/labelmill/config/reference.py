@@ -46,6 +46,7 @@ resources:
   cpus_per_replica: auto
   tokenizers: auto
   microbatch_tokens: auto
+  compile: false
 """
 
 _INTRODUCTION = f"""\

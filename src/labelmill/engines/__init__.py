@@ -7,7 +7,7 @@ under this package must have; importing it may import its runtime, importing thi
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from labelmill.batch import Microbatch, Outputs
 from labelmill.checkpoints import Checkpoint
@@ -92,6 +92,12 @@ class EngineModule(Protocol):
         ...
 
 
+class Compiler(EngineModule, Protocol):
+    """What a module has besides whose `load` takes `compiled`, and compiles the model's layers."""
+
+    compiles: bool
+
+
 class Quantizer(EngineModule, Protocol):
     """What a module has besides whose engine works in int8, with ranges taken from rows."""
 
@@ -172,6 +178,11 @@ def most_threads(engine: str) -> int:
     return _module(engine).most_threads
 
 
+def compiles(engine: str) -> bool:
+    """Whether the engine of that name can compile a model's layers for a GPU."""
+    return getattr(_module(engine), "compiles", False)
+
+
 def load(  # noqa: PLR0913 - see EngineModule
     name: str,
     checkpoint: Checkpoint,
@@ -181,11 +192,17 @@ def load(  # noqa: PLR0913 - see EngineModule
     precision: str,
     device: str,
     threads: int,
+    compiled: bool = False,
 ) -> Engine:
-    """The engine of that name with the checkpoint in it; raises what EngineModule.load does."""
-    return _module(name).load(
-        checkpoint, auto_class, readout, precision=precision, device=device, threads=threads
-    )
+    """The engine of that name with the checkpoint in it; raises what EngineModule.load does.
+
+    `compiled` is for those that can.
+    """
+    module = _module(name)
+    settings: dict[str, Any] = {"precision": precision, "device": device, "threads": threads}
+    if compiled:
+        settings["compiled"] = True
+    return module.load(checkpoint, auto_class, readout, **settings)
 
 
 def quantize(

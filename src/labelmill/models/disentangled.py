@@ -7,6 +7,8 @@ vectors are put in order of distance first, 2 * length of them. Then the scores 
 side by side, a place further left than those of the token before, and a view of the product is
 what the gathers give (the skewing of Huang et al. 2018, Music Transformer, section 3.4.1).
 
+Packed sequences have an attention of their own (`packed_disentangled`), with the same weights.
+
 It is for predicting: it drops nothing out. The scores are those of transformers, but for rounding.
 """
 
@@ -17,6 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 from typing_extensions import override
+
+from labelmill.models.packed_disentangled import attended
 
 _MODEL_TYPE = "deberta-v2"  # v3, too
 
@@ -34,12 +38,63 @@ def without_gathers(model: Any) -> None:
     for encoder in model.modules():
         # Not a checkpoint's own code, which may mean something else.
         if type(encoder) is theirs.DebertaV2Encoder and encoder.relative_attention:
-            with torch.no_grad():
-                vectors = encoder.get_rel_embedding()
-                for layer in encoder.layer:
-                    inner = layer.attention.self
-                    buckets = _buckets(inner, theirs.make_log_bucket_position)
-                    layer.attention.self = _Attention(inner, vectors, buckets)
+            _replace(encoder, theirs.make_log_bucket_position)
+
+
+def _replace(encoder: Any, bucket_of: Callable[..., torch.Tensor]) -> None:
+    buckets = _buckets(encoder.layer[0].attention.self, bucket_of)
+    sequences = Sequences(buckets)
+    with torch.no_grad():
+        vectors = encoder.get_rel_embedding()
+        for layer in encoder.layer:
+            inner = layer.attention.self
+            layer.attention.self = _Attention(inner, vectors, buckets, sequences)
+    # Of [length, length], for what is replaced.
+    encoder.get_rel_pos = _no_distances
+    encoder.get_attention_mask = _mask_of_keys
+
+
+def _no_distances(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _mask_of_keys(mask: torch.Tensor) -> torch.Tensor:
+    """[batch, length] -> [batch, 1, 1, length]: what tokens of padding attend to is of no use."""
+    return mask[:, None, None]
+
+
+class Sequences:
+    """What attentions are told of a packed pass; in a padded one there is nothing to tell."""
+
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
+        self._known: dict[int, torch.Tensor] = {}  # by `longest`, of which there are few
+        self.bounds: torch.Tensor | None = None
+        self.longest = 0
+        self.places: torch.Tensor | None = None
+
+    def begin(self, bounds: torch.Tensor, longest: int) -> None:
+        """The next pass is over one row of sequences; see `packed_disentangled.attended`."""
+        if longest not in self._known:
+            places = self._buckets(torch.arange(-longest, longest + 1)).int()
+            self._known[longest] = places.to(bounds.device)
+        self.bounds, self.longest, self.places = bounds, longest, self._known[longest]
+
+    def end(self) -> None:
+        """The next pass is padded."""
+        self.bounds = self.places = None
+
+
+def sequences_of(model: Any) -> Sequences | None:
+    """To tell the model's attentions by; None where it cannot be packed, or is not ours."""
+    encoder = getattr(model.base_model, "encoder", None)
+    layers = getattr(encoder, "layer", ())
+    if getattr(encoder, "conv", None) is not None:  # it would mix neighbours of two sequences
+        return None
+    attentions = [layer.attention.self for layer in layers]
+    if not attentions or not isinstance(attentions[0], _Attention):
+        return None
+    return attentions[0].sequences
 
 
 def _buckets(inner: Any, bucket_of: Callable[..., torch.Tensor]) -> Buckets:
@@ -57,9 +112,12 @@ def _buckets(inner: Any, bucket_of: Callable[..., torch.Tensor]) -> Buckets:
 class _Attention(nn.Module):
     """Its weights are those of transformers' DisentangledSelfAttention that it is made of."""
 
-    def __init__(self, inner: Any, vectors: torch.Tensor, buckets: Buckets) -> None:
+    def __init__(
+        self, inner: Any, vectors: torch.Tensor, buckets: Buckets, sequences: Sequences
+    ) -> None:
         """`vectors` [2 * span or more, width]: one a bucket, on the device of the model."""
         super().__init__()
+        self.sequences = sequences
         self.query_proj = inner.query_proj
         self.key_proj = inner.key_proj
         self.value_proj = inner.value_proj
@@ -86,10 +144,12 @@ class _Attention(nn.Module):
     def forward(
         self, hidden_states: torch.Tensor, attention_mask: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, None]:
-        """[batch, length, width], and a mask [batch, 1, length, length] -> [batch, length, width].
+        """[batch, length, width], and a mask [batch, 1, 1, length] -> [batch, length, width].
 
         The rest of what transformers gives is what it gathers by, and no attention is given out.
         """
+        if self.sequences.bounds is not None:
+            return self._packed(hidden_states), None
         query = self._by_head(self.query_proj(hidden_states)) * self._scale
         key = self._by_head(self.key_proj(hidden_states))
         scores = query @ key.transpose(-1, -2)
@@ -100,6 +160,24 @@ class _Attention(nn.Module):
         scores = scores.masked_fill(~attention_mask.bool(), torch.finfo(scores.dtype).min)
         found = scores.softmax(-1) @ self._by_head(self.value_proj(hidden_states))
         return found.transpose(1, 2).flatten(-2), None
+
+    def _packed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[1, tokens, width], and the same back."""
+        told = self.sequences
+        assert told.bounds is not None  # noqa: S101 - for mypy
+        assert told.places is not None  # noqa: S101 - for mypy
+        query, key, value = (
+            project(hidden)[0].unflatten(-1, (self._heads, -1))
+            for project in (self.query_proj, self.key_proj, self.value_proj)
+        )
+        positions = (
+            None if distances is None else distances.positions
+            for distances in (self.to_keys, self.to_queries)
+        )
+        found: torch.Tensor = attended(
+            query * self._scale, key, value, *positions, told.places, told.bounds, told.longest
+        )
+        return found.flatten(-2)[None]
 
 
 class _Distances(nn.Module):

@@ -29,6 +29,7 @@ def make_recipe(plan: Plan, manifest: Manifest, *, threads: int, attempt: str) -
             threads=threads,
             budget=None if budget == "auto" else budget,
             min_agreement=plan.job.model.min_agreement,
+            compiled=plan.job.resources.compile,
         ),
         output=_output(plan.job, manifest),
         attempt=attempt,

@@ -24,7 +24,14 @@ from labelmill.ops import plugins
 from labelmill.ops.columns import output_schema
 from labelmill.ops.fields import TYPES
 from labelmill.plan.reading import Reading, first_reading, next_reading
-from labelmill.plan.runtime import Corpus, Resolved, cut_rule, standing_choice, use_of
+from labelmill.plan.runtime import (
+    Corpus,
+    Resolved,
+    cut_rule,
+    refuse_no_compiling,
+    standing_choice,
+    use_of,
+)
 from labelmill.source import Listing, list_shards, refuse_overlap
 from labelmill.storage import open_store, refuse_no_room
 from labelmill.tasks import Fields, Task, Work
@@ -77,6 +84,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     task.encode(_no_rows(reading), processor, facts, job.options)  # a max_length without room, say
     wanted = standing_choice(standing.settings if standing else None, job)
     resolved = resolve(*wanted, use)
+    refuse_no_compiling(job, resolved, task.work)
     corpus = Corpus(rows=reading.rows, size=sum(shard.size for shard in listing.shards))
     draft = _Draft(job, reading, checkpoint, resolved, added, task.work, corpus)
     return Plan(

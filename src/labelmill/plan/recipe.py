@@ -26,6 +26,7 @@ class Runtime:
     threads: int  # CPU threads of one replica
     budget: int | None  # tokens a microbatch; None: the engine's default for its device
     min_agreement: float  # share of rows whose label must equal float32's; see `agreement.enforce`
+    compiled: bool = False  # the model's layers, for the GPU
     quantized: Quantized | None = None  # the run's model, where the precision is int8
 
 

@@ -14,6 +14,7 @@ from labelmill.config.job import LabelJob
 from labelmill.config.section import Section
 from labelmill.config.source import SourceSection
 from labelmill.engines import Use
+from labelmill.errors import ConfigError
 from labelmill.ops import pixels
 from labelmill.splits import CutRule
 from labelmill.tasks import Task, Work
@@ -74,6 +75,17 @@ def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Res
     device = "cpu" if gpus == 0 else engines.best_device(*named)
     name, precision = engines.choose(engine, precision, device, use)
     return Resolved(engine=name, precision=precision, device=device)
+
+
+def refuse_no_compiling(job: LabelJob, resolved: Resolved, work: Work) -> None:
+    """Raises ConfigError where `resources.compile` is set, and nothing would come of it."""
+    able = engines.compiles(resolved.engine) and resolved.device == "cuda" and work != "generating"
+    if job.resources.compile and not able:
+        raise ConfigError(
+            "resources.compile: it is for the engine 'pytorch' on a GPU, and tasks that do not "
+            f"write text; found {resolved.engine!r} on {resolved.device!r}, a task of the kind "
+            f"{work!r}; set it to false"
+        )
 
 
 def cut_rule(

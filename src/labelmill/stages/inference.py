@@ -153,6 +153,8 @@ def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
     runtime = recipe.runtime
     task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
     readout = task.readout(processor_of(recipe), recipe.facts, recipe.options)
+    # What replicas are compared with is the plain model.
+    compiled = runtime.compiled and precision is None
     precision = precision or runtime.precision
     if precision == "int8":
         engine = _quantized(recipe, readout)
@@ -165,6 +167,7 @@ def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
             precision=precision,
             device=runtime.device,
             threads=runtime.threads,
+            compiled=compiled,
         )
     return Inference(engine, runtime.budget or engine.default_budget, recipe.facts.pad_token_id)
 

@@ -17,6 +17,7 @@ from labelmill.readouts import Readout
 if TYPE_CHECKING:
     from labelmill.engines.pytorch.engine import PyTorchEngine
 
+compiles = True
 most_threads = 1  # two replicas of one thread label more than one of two
 
 
@@ -39,7 +40,7 @@ def best_precision(device: str) -> str:
     return best_on_cpu()
 
 
-def load(
+def load(  # noqa: PLR0913 - see Compiler
     checkpoint: Checkpoint,
     auto_class: str,
     readout: Readout,
@@ -47,6 +48,7 @@ def load(
     precision: str,
     device: str,
     threads: int,
+    compiled: bool = False,
 ) -> "PyTorchEngine":
     """See EngineModule. `threads` is set for the whole process: one engine a process."""
     # Not above: two seconds of imports that who only asks for the best device can do without.
@@ -60,5 +62,11 @@ def load(
     # FlashAttention is for half precision alone.
     packing = Packing() if device == "cuda" and precision != "float32" else None
     return PyTorchEngine(
-        module, readout, local, precision=precision, device=device, packing=packing
+        module,
+        readout,
+        local,
+        precision=precision,
+        device=device,
+        packing=packing,
+        compiled=compiled,
     )

@@ -59,6 +59,7 @@ def _flash(  # noqa: PLR0913, PLR0917 - what attention takes
     return attended
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator] # else it writes the loop out
 def _looped(  # noqa: PLR0913, PLR0917 - what attention takes
     query: torch.Tensor,
     key: torch.Tensor,

@@ -12,8 +12,9 @@ import torch
 
 from labelmill.batch import Array, Microbatch, Outputs, Ragged
 from labelmill.checkpoints import Checkpoint
-from labelmill.engines.pytorch.packed import PackedReader, trial
-from labelmill.engines.pytorch.packing import PackedModel, Packing, compile_layers, is_packable
+from labelmill.engines.pytorch.compiling import compile_layers
+from labelmill.engines.pytorch.packed import PackedReader, filled, trial
+from labelmill.engines.pytorch.packing import PackedModel, Packing, is_packable
 from labelmill.engines.pytorch.reading import Model, Read, Reader, on_host
 from labelmill.engines.pytorch.transfer import Coming, Transfer
 from labelmill.errors import EngineError, OutOfMemory
@@ -46,6 +47,7 @@ _TOLERANCE = 0.05  # of the largest output, between packed and padded: half prec
 # texts that end by themselves leave few rows at the end: of 20, 40 and 128 rows of at most 400
 # tokens a small Llama did 12, 17 and 32 rows/s.
 _CPU_WRITING_BUDGET = 32_768
+_COMPILED_WITH = 16_384  # tokens: sizes that what is compiled is made good for
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt
 
 # How the libraries below torch say that there is no memory, besides torch.OutOfMemoryError.
@@ -85,7 +87,7 @@ class PyTorchEngine:
     name = "pytorch"
     streams = 1
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         module: "PreTrainedModel",
         readout: Readout,
@@ -94,8 +96,9 @@ class PyTorchEngine:
         precision: str,
         device: str,
         packing: Packing | None = None,
+        compiled: bool = False,
     ) -> None:
-        """`packing` None: padded, whatever the model is."""
+        """`packing` None: padded, whatever the model is. `compiled`: its layers, by torch."""
         if device == "cpu":
             _keep_memory()
         self.precision = precision
@@ -120,8 +123,8 @@ class PyTorchEngine:
         self.packs = self._packed is not None
         if self.packs:
             self.default_budget = _CUDA_PACKED_BUDGET
-        if packing is not None and packing.compiled:
-            compile_layers(module)
+        if compiled:
+            self._compile(module)
 
     def forward(self, microbatch: Microbatch) -> Outputs:
         """See Engine."""
@@ -177,6 +180,26 @@ class PyTorchEngine:
         tensor = self._moved(values)
         return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
+    def _compile(self, module: Any) -> None:
+        """At once, so that it is not the first rows that fail."""
+        if not self.packs:
+            raise EngineError(
+                "resources.compile: it was measured with models whose rows are packed, in half "
+                f"precision, and this one ({module.config.model_type!r}, {self.precision}) is not; "
+                "set it to false"
+            )
+        compile_layers(module)
+        try:
+            self._forward(filled(min(self.default_budget, _COMPILED_WITH)))
+        except Exception as error:
+            why = " ".join(
+                str(error).partition("\n\n")[0].split()
+            )  # what follows is torch's advice
+            raise EngineError(
+                f"resources.compile: torch cannot compile the model's layers here: {why}; set it "
+                "to false"
+            ) from error
+
     def _agrees(self) -> bool:
         """Whether packed and padded give the same; a model may have ways that we do not know."""
         padded, packed = (self._tried(batch) for batch in trial())
@@ -191,7 +214,7 @@ class PyTorchEngine:
         try:
             outputs = self._forward(microbatch)
             return {name: _values(outputs[name]) for name in outputs}
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, EngineError):
+        except Exception:  # noqa: BLE001 - a checkpoint's own code, or a kernel's compiler
             return None
 
 

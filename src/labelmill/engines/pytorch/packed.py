@@ -22,6 +22,7 @@ from labelmill.engines.pytorch.packing import (
 from labelmill.engines.pytorch.reading import Pieces, Read, Reader, Tensors
 
 _MOST_GRAPHS = 64  # shapes; each graph holds its inputs and outputs
+_LONG = 64  # tokens
 _WARM_UPS = 2  # runs before a graph is recorded, in which libraries set themselves up
 
 ToDevice = Callable[[Array], torch.Tensor]
@@ -98,6 +99,15 @@ def trial() -> tuple[Microbatch, Microbatch]:
         Microbatch(sequences=places, lengths=lengths, inputs=padded),
         Microbatch(sequences=places, lengths=lengths, inputs=packed, packed=True),
     )
+
+
+def filled(tokens: int) -> Microbatch:
+    """Packed sequences of so many tokens."""
+    lengths = np.full(max(1, tokens // _LONG), _LONG, np.int64)
+    ids = np.arange(lengths.sum()) % _LONG % 11 + 5
+    inputs = {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
+    places = np.arange(len(lengths))
+    return Microbatch(sequences=places, lengths=lengths, inputs=inputs, packed=True)
 
 
 def _cut(values: torch.Tensor | Pieces, lengths: torch.Tensor) -> torch.Tensor | Pieces:

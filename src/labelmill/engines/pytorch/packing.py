@@ -18,18 +18,21 @@ from labelmill.engines.pytorch.attention import ATTENTION
 from labelmill.engines.pytorch.narrowing import narrow
 from labelmill.engines.pytorch.pooling import packed_pool
 from labelmill.engines.pytorch.reading import Model, Tensors
+from labelmill.models.disentangled import sequences_of
 from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
 
 # Model types, and whether they count positions from behind the padding id.
 _COUNTED: Mapping[str, bool] = {
     "bert": False,
     "camembert": True,
+    "deberta-v2": False,
     "distilbert": False,
     "electra": False,
     "modernbert": False,
     "roberta": True,
     "xlm-roberta": True,
 }
+_OURS = "deberta-v2"  # its attention is not transformers'
 _LEAST = 16  # sequences, where their number is rounded up
 _TILE = 128  # tokens of a block of attention
 
@@ -43,7 +46,6 @@ class Packing:
     grain: int = 64  # tokens are filled up to a multiple of it, so that shapes come again
     even: bool = False  # the number of sequences is rounded up, too
     graphs: bool = False  # record each shape as a CUDA graph
-    compiled: bool = False  # the layers through torch.compile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,8 @@ def is_packable(module: Any, readout: Readout) -> bool:
     absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
     encodes = not getattr(config, "is_decoder", False)
     known = config.model_type in _COUNTED and isinstance(readout, Logits | TokenLogits | Embedding)
-    return known and absolute and encodes
+    within = config.model_type != _OURS or sequences_of(module) is not None
+    return known and absolute and encodes and within
 
 
 class PackedModel(Model):
@@ -72,24 +75,36 @@ class PackedModel(Model):
     def __init__(self, module: Any, device: str) -> None:
         super().__init__(module, device)
         self._bounds: torch.Tensor | None = None
-        module.set_attn_implementation(ATTENTION)
+        self._sequences = sequences_of(module)
+        if self._sequences is None:
+            module.set_attn_implementation(ATTENTION)
 
     @override
     def __call__(self, inputs: Tensors, **more: Any) -> Any:
         """See Model."""
-        bounds, longest = inputs["bounds"], int(inputs["longest"])
-        where = {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds}
-        most = {"max_length_q": longest, "max_length_k": longest}
-        self._bounds = bounds
-        config, pooling = self.module.config, getattr(self.module.config, "classifier_pooling", "")
+        config = self.module.config
+        pooling = getattr(config, "classifier_pooling", "")
+        self._bounds = inputs["bounds"]
         try:
             if pooling:
                 config.classifier_pooling = "cls"  # the hook has pooled already
-            return super().__call__(inputs, **where, **most, **more)
+            return super().__call__(inputs, **self._told(inputs), **more)
         finally:
             self._bounds = None
+            if self._sequences is not None:
+                self._sequences.end()
             if pooling:
                 config.classifier_pooling = pooling
+
+    def _told(self, inputs: Tensors) -> Mapping[str, Any]:
+        """What the model passes on to its attention; where that is ours, it is told itself."""
+        bounds, longest = inputs["bounds"], int(inputs["longest"])
+        if self._sequences is not None:
+            self._sequences.begin(bounds, longest)
+            # Without one transformers looks for padding, for which the host waits.
+            return {"attention_mask": torch.ones_like(inputs["input_ids"])}
+        where = {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds}
+        return {**where, "max_length_q": longest, "max_length_k": longest}
 
     @override
     def read_first(self) -> None:
@@ -200,10 +215,3 @@ def _filled(
 def _power(number: int, least: int) -> int:
     """The least power of two that is no less than either."""
     return max(least, 1 << max(0, number - 1).bit_length())
-
-
-def compile_layers(module: Any) -> None:
-    """Have the repeated layers (the longest list of modules) compiled when they next run."""
-    lists = [inner for inner in module.modules() if isinstance(inner, torch.nn.ModuleList)]
-    for layer in max(lists, key=len):
-        layer.compile()
