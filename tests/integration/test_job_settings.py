@@ -334,7 +334,7 @@ def test_compile_is_not_for_tasks_that_write_text(tmp_path: Path, model: str) ->
     wanted = job(tmp_path, model, resources={"compile": True})
     gpu = Resolved(engine="pytorch", precision="float32", device="cuda")
     refuse_no_compiling(wanted, gpu, "scoring")
-    with pytest.raises(ConfigError, match="a task of the kind 'generating'"):
+    with pytest.raises(ConfigError, match="this one is 'generating'"):
         refuse_no_compiling(wanted, gpu, "generating")
 
 

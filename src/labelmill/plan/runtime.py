@@ -82,9 +82,9 @@ def refuse_no_compiling(job: LabelJob, resolved: Resolved, work: Work) -> None:
     able = engines.compiles(resolved.engine) and resolved.device == "cuda" and work != "generating"
     if job.resources.compile and not able:
         raise ConfigError(
-            "resources.compile: it is for the engine 'pytorch' on a GPU, and tasks that do not "
-            f"write text; found {resolved.engine!r} on {resolved.device!r}, a task of the kind "
-            f"{work!r}; set it to false"
+            "resources.compile: it is for the engine 'pytorch' on a GPU, and tasks that write no "
+            f"text; this one is {work!r}, with {resolved.engine!r} on {resolved.device!r}; set it "
+            "to false"
         )
 
 
