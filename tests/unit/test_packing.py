@@ -88,14 +88,10 @@ def test_packed_logits_do_not_depend_on_the_budget(budget):
     compare("bert", "AutoModelForSequenceClassification", Logits(), Packing(), budget)
 
 
-def test_packed_logits_of_a_head_that_reads_the_mean_are_the_padded_ones():
-    compare(
-        "modernbert",
-        "AutoModelForSequenceClassification",
-        Logits(),
-        Packing(),
-        classifier_pooling="mean",
-    )
+@pytest.mark.parametrize(("architecture", "pooling"), [("modernbert", "mean"), ("eurobert", "bos")])
+def test_packed_logits_do_not_depend_on_what_the_head_reads(architecture, pooling):
+    auto_class = "AutoModelForSequenceClassification"
+    compare(architecture, auto_class, Logits(), Packing(), classifier_pooling=pooling)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -121,7 +117,9 @@ def test_packed_embeddings_are_the_padded_ones(architecture, pooling):
     compare(architecture, "AutoModel", Embedding(pooling=pooling), Packing())
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta", "camembert"])
+@pytest.mark.parametrize(
+    "architecture", ["albert", "bert", "roberta", "xlm-roberta", "camembert", "ernie"]
+)
 def test_packed_pooler_outputs_are_the_padded_ones(architecture):
     compare(architecture, "AutoModel", Embedding(pooling="pooler"), Packing())
 
@@ -149,6 +147,7 @@ def test_packed_similarities_to_anchors_are_the_padded_ones(architecture):
         ("mpnet", {}),
         ("deberta-v2", {"relative_attention": False}),
         ("deberta-v2", {"conv_kernel_size": 3}),
+        ("eurobert", {"classifier_pooling": "late"}),  # every token has logits, and they are pooled
     ],
 )
 def test_a_model_that_is_not_proved_stays_padded(architecture, settings):

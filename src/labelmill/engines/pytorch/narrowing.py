@@ -14,12 +14,16 @@ import torch
 _BEHIND: Mapping[str, str] = {
     "bert": "attention.output",
     "camembert": "attention.output",
+    "data2vec-text": "attention.output",
     "deberta-v2": "attention.output",
     "distilbert": "sa_layer_norm",
     "electra": "attention.output",
+    "ernie": "attention.output",
     "mpnet": "attention.LayerNorm",
     "roberta": "attention.output",
+    "roberta-prelayernorm": "attention.output",
     "xlm-roberta": "attention.output",
+    "xlm-roberta-xl": "attention.output",
 }
 
 First = Callable[[torch.Tensor], torch.Tensor]

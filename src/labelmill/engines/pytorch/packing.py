@@ -23,14 +23,22 @@ from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
 
 # Model types, and whether they count positions from behind the padding id.
 _COUNTED: Mapping[str, bool] = {
+    "albert": False,
     "bert": False,
     "camembert": True,
+    "data2vec-text": True,
     "deberta-v2": False,
     "distilbert": False,
     "electra": False,
+    "ernie": False,
+    "eurobert": False,
+    "jina_embeddings_v3": False,
     "modernbert": False,
+    "nomic_bert": False,
     "roberta": True,
+    "roberta-prelayernorm": True,
     "xlm-roberta": True,
+    "xlm-roberta-xl": True,
 }
 _OURS = "deberta-v2"  # its attention is not transformers'
 _LEAST = 16  # sequences, where their number is rounded up
@@ -111,8 +119,12 @@ class PackedModel(Model):
         """See Model. [1, tokens, width] becomes [sequences, 1, width] before pooler and head."""
         if narrow(self.module, self._first):
             return
-        base = self.module.base_model
-        inner = base if getattr(base, "pooler", None) is None else base.encoder
+        base, encoder = self.module.base_model, getattr(self.module.base_model, "encoder", None)
+        pooler = getattr(base, "pooler", None)
+        if pooler is not None and encoder is None:  # the layers lie in the base model itself
+            pooler.register_forward_pre_hook(lambda _, given: tuple(map(self._first, given)))
+            return
+        inner = base if pooler is None else encoder
         means = getattr(self.module.config, "classifier_pooling", "cls") == "mean"
 
         def gather(module: Any, given: Any, output: Any) -> Any:
