@@ -119,9 +119,9 @@ class PackedModel(Model):
         """See Model. [1, tokens, width] becomes [sequences, 1, width] before pooler and head."""
         if narrow(self.module, self._first):
             return
-        base, encoder = self.module.base_model, getattr(self.module.base_model, "encoder", None)
-        pooler = getattr(base, "pooler", None)
-        if pooler is not None and encoder is None:  # the layers lie in the base model itself
+        base = self.module.base_model
+        pooler, encoder = getattr(base, "pooler", None), getattr(base, "encoder", base)
+        if pooler is not None and encoder is base:  # the layers lie in the base model itself
             pooler.register_forward_pre_hook(lambda _, given: tuple(map(self._first, given)))
             return
         inner = base if pooler is None else encoder
