@@ -14,6 +14,7 @@ It is for predicting: it drops nothing out. The scores are those of transformers
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -63,38 +64,42 @@ def _mask_of_keys(mask: torch.Tensor) -> torch.Tensor:
     return mask[:, None, None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Sequences end to end; see `packed_disentangled.attended`."""
+
+    places: torch.Tensor
+    bounds: torch.Tensor
+    longest: int
+
+
 class Sequences:
     """What attentions are told of a packed pass; in a padded one there is nothing to tell."""
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
-        self._known: dict[int, torch.Tensor] = {}  # by `longest`, of which there are few
-        self.bounds: torch.Tensor | None = None
-        self.longest = 0
-        self.places: torch.Tensor | None = None
+        self._known: dict[int, torch.Tensor] = {}  # places by `longest`, of which there are few
+        self.row: _Row | None = None
 
     def begin(self, bounds: torch.Tensor, longest: int) -> None:
-        """The next pass is over one row of sequences; see `packed_disentangled.attended`."""
+        """The next pass is packed."""
         if longest not in self._known:
             places = self._buckets(torch.arange(-longest, longest + 1)).int()
             self._known[longest] = places.to(bounds.device)
-        self.bounds, self.longest, self.places = bounds, longest, self._known[longest]
+        self.row = _Row(self._known[longest], bounds, longest)
 
     def end(self) -> None:
         """The next pass is padded."""
-        self.bounds = self.places = None
+        self.row = None
 
 
 def sequences_of(model: Any) -> Sequences | None:
     """To tell the model's attentions by; None where it cannot be packed, or is not ours."""
     encoder = getattr(model.base_model, "encoder", None)
-    layers = getattr(encoder, "layer", ())
     if getattr(encoder, "conv", None) is not None:  # it would mix neighbours of two sequences
         return None
-    attentions = [layer.attention.self for layer in layers]
-    if not attentions or not isinstance(attentions[0], _Attention):
-        return None
-    return attentions[0].sequences
+    ours = (inner for inner in model.base_model.modules() if isinstance(inner, _Attention))
+    return next((attention.sequences for attention in ours), None)
 
 
 def _buckets(inner: Any, bucket_of: Callable[..., torch.Tensor]) -> Buckets:
@@ -148,8 +153,8 @@ class _Attention(nn.Module):
 
         The rest of what transformers gives is what it gathers by, and no attention is given out.
         """
-        if self.sequences.bounds is not None:
-            return self._packed(hidden_states), None
+        if self.sequences.row is not None:
+            return self._packed(hidden_states, self.sequences.row), None
         query = self._by_head(self.query_proj(hidden_states)) * self._scale
         key = self._by_head(self.key_proj(hidden_states))
         scores = query @ key.transpose(-1, -2)
@@ -161,11 +166,8 @@ class _Attention(nn.Module):
         found = scores.softmax(-1) @ self._by_head(self.value_proj(hidden_states))
         return found.transpose(1, 2).flatten(-2), None
 
-    def _packed(self, hidden: torch.Tensor) -> torch.Tensor:
+    def _packed(self, hidden: torch.Tensor, row: _Row) -> torch.Tensor:
         """[1, tokens, width], and the same back."""
-        told = self.sequences
-        assert told.bounds is not None  # noqa: S101 - for mypy
-        assert told.places is not None  # noqa: S101 - for mypy
         query, key, value = (
             project(hidden)[0].unflatten(-1, (self._heads, -1))
             for project in (self.query_proj, self.key_proj, self.value_proj)
@@ -175,7 +177,7 @@ class _Attention(nn.Module):
             for distances in (self.to_keys, self.to_queries)
         )
         found: torch.Tensor = attended(
-            query * self._scale, key, value, *positions, told.places, told.bounds, told.longest
+            query * self._scale, key, value, *positions, row.places, row.bounds, row.longest
         )
         return found.flatten(-2)[None]
 
