@@ -27,7 +27,7 @@ _MORE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 ARCHITECTURES = (
     *("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert"),
-    *("roberta", "xlm-roberta", *_MORE),
+    *("mpnet", "roberta", "xlm-roberta", *_MORE),
 )
 PADDING = 1
 DISENTANGLED = {  # kinds of DeBERTa v2
@@ -57,6 +57,6 @@ def tiny_module(architecture: str, auto_class: str, *, seed: int = 0, **settings
     enlarge(model)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
-            if "rel_embeddings" in parameter_name:
+            if "rel_embeddings" in parameter_name or "relative_attention_bias" in parameter_name:
                 parameter.normal_()  # else distances count for nothing
     return model.eval()

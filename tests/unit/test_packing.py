@@ -144,7 +144,6 @@ def test_packed_similarities_to_anchors_are_the_padded_ones(architecture):
 @pytest.mark.parametrize(
     ("architecture", "settings"),
     [
-        ("mpnet", {}),
         ("deberta-v2", {"relative_attention": False}),
         ("deberta-v2", {"conv_kernel_size": 3}),
         ("eurobert", {"classifier_pooling": "late"}),  # every token has logits, and they are pooled
@@ -187,8 +186,9 @@ def test_compiled_layers_give_what_plain_ones_give(architecture, monkeypatch):
 
 
 def test_a_model_that_is_padded_is_not_compiled():
-    module = tiny_module("mpnet", "AutoModelForSequenceClassification")
-    with pytest.raises(EngineError, match=r"resources\.compile: .*'mpnet', float32"):
+    name = "AutoModelForSequenceClassification"
+    module = tiny_module("deberta-v2", name, conv_kernel_size=3)
+    with pytest.raises(EngineError, match=r"resources\.compile: .*'deberta-v2', float32"):
         engine_of(module, Logits(), Packing(), compiled=True)
 
 
@@ -203,11 +203,12 @@ def test_layers_that_cannot_be_compiled_say_so_when_the_model_is_loaded(monkeypa
         engine_of(module, Logits(), Packing(), compiled=True)
 
 
-def test_an_engine_that_packs_takes_padded_microbatches_too():
-    rows = encoded("roberta")
+@pytest.mark.parametrize("architecture", ["roberta", "deberta-v2", "mpnet"])
+def test_an_engine_that_packs_takes_padded_microbatches_too(architecture):
+    rows = encoded(architecture)
     name = "AutoModelForSequenceClassification"
-    packs = engine_of(tiny_module("roberta", name), Logits(), Packing())
-    plain = engine_of(tiny_module("roberta", name), Logits(), None)
+    packs = engine_of(tiny_module(architecture, name), Logits(), Packing())
+    plain = engine_of(tiny_module(architecture, name), Logits(), None)
     (batch,) = microbatches(rows, 10**6, PADDING)
     np.testing.assert_allclose(
         packs.forward(batch)["logits"], plain.forward(batch)["logits"], atol=1e-6

@@ -7,21 +7,20 @@ vectors are put in order of distance first, 2 * length of them. Then the scores 
 side by side, a place further left than those of the token before, and a view of the product is
 what the gathers give (the skewing of Huang et al. 2018, Music Transformer, section 3.4.1).
 
-Packed sequences have an attention of their own (`packed_disentangled`), with the same weights.
+Packed sequences have an attention of their own (`packed_relative`), with the same weights.
 
 It is for predicting: it drops nothing out. The scores are those of transformers, but for rounding.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from typing_extensions import override
 
-from labelmill.models.packed_disentangled import attended
+from labelmill.models.packed_relative import Row, Sequences, attended
 
 _MODEL_TYPE = "deberta-v2"  # v3, too
 
@@ -44,7 +43,7 @@ def without_gathers(model: Any) -> None:
 
 def _replace(encoder: Any, bucket_of: Callable[..., torch.Tensor]) -> None:
     buckets = _buckets(encoder.layer[0].attention.self, bucket_of)
-    sequences = Sequences(buckets)
+    sequences = Sequences(lambda distances: buckets(distances).int())
     with torch.no_grad():
         vectors = encoder.get_rel_embedding()
         for layer in encoder.layer:
@@ -62,35 +61,6 @@ def _no_distances(*_: Any, **__: Any) -> None:
 def _mask_of_keys(mask: torch.Tensor) -> torch.Tensor:
     """[batch, length] -> [batch, 1, 1, length]: what tokens of padding attend to is of no use."""
     return mask[:, None, None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Sequences end to end; see `packed_disentangled.attended`."""
-
-    places: torch.Tensor
-    bounds: torch.Tensor
-    longest: int
-
-
-class Sequences:
-    """What attentions are told of a packed pass; in a padded one there is nothing to tell."""
-
-    def __init__(self, buckets: Buckets) -> None:
-        self._buckets = buckets
-        self._known: dict[int, torch.Tensor] = {}  # places by `longest`, of which there are few
-        self.row: _Row | None = None
-
-    def begin(self, bounds: torch.Tensor, longest: int) -> None:
-        """The next pass is packed."""
-        if longest not in self._known:
-            places = self._buckets(torch.arange(-longest, longest + 1)).int()
-            self._known[longest] = places.to(bounds.device)
-        self.row = _Row(self._known[longest], bounds, longest)
-
-    def end(self) -> None:
-        """The next pass is padded."""
-        self.row = None
 
 
 def sequences_of(model: Any) -> Sequences | None:
@@ -166,7 +136,7 @@ class _Attention(nn.Module):
         found = scores.softmax(-1) @ self._by_head(self.value_proj(hidden_states))
         return found.transpose(1, 2).flatten(-2), None
 
-    def _packed(self, hidden: torch.Tensor, row: _Row) -> torch.Tensor:
+    def _packed(self, hidden: torch.Tensor, row: Row) -> torch.Tensor:
         """[1, tokens, width], and the same back."""
         query, key, value = (
             project(hidden)[0].unflatten(-1, (self._heads, -1))
@@ -177,7 +147,7 @@ class _Attention(nn.Module):
             for distances in (self.to_keys, self.to_queries)
         )
         found: torch.Tensor = attended(
-            query * self._scale, key, value, *positions, row.places, row.bounds, row.longest
+            query * self._scale, key, value, *positions, row.by_distance, row.bounds, row.longest
         )
         return found.flatten(-2)[None]
 

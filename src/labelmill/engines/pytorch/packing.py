@@ -18,7 +18,8 @@ from labelmill.engines.pytorch.attention import ATTENTION
 from labelmill.engines.pytorch.narrowing import narrow
 from labelmill.engines.pytorch.pooling import packed_pool
 from labelmill.engines.pytorch.reading import Model, Tensors
-from labelmill.models.disentangled import sequences_of
+from labelmill.models import biased, disentangled
+from labelmill.models.packed_relative import Sequences
 from labelmill.readouts import Embedding, Logits, Readout, TokenLogits
 
 # Model types, and whether they count positions from behind the padding id.
@@ -34,13 +35,13 @@ _COUNTED: Mapping[str, bool] = {
     "eurobert": False,
     "jina_embeddings_v3": False,
     "modernbert": False,
+    "mpnet": True,
     "nomic_bert": False,
     "roberta": True,
     "roberta-prelayernorm": True,
     "xlm-roberta": True,
     "xlm-roberta-xl": True,
 }
-_OURS = "deberta-v2"  # its attention is not transformers'
 _LEAST = 16  # sequences, where their number is rounded up
 _TILE = 128  # tokens of a block of attention
 
@@ -73,8 +74,21 @@ def is_packable(module: Any, readout: Readout) -> bool:
     absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
     encodes = not getattr(config, "is_decoder", False)
     known = config.model_type in _COUNTED and isinstance(readout, Logits | TokenLogits | Embedding)
-    within = config.model_type != _OURS or sequences_of(module) is not None
-    return known and absolute and encodes and within
+    return known and absolute and encodes and _has_its_attention(module)
+
+
+def _has_its_attention(module: Any) -> bool:
+    """Where transformers passes no bounds on to the attention, there is one of ours instead."""
+    if module.config.model_type == "deberta-v2":
+        return disentangled.sequences_of(module) is not None
+    return module.config.model_type != "mpnet" or biased.is_biased(module)
+
+
+def _sequences(module: Any) -> Sequences | None:
+    """To tell our attention by; None where it is transformers'."""
+    if module.config.model_type == "mpnet":
+        return biased.wrap(module)
+    return disentangled.sequences_of(module)
 
 
 class PackedModel(Model):
@@ -83,7 +97,7 @@ class PackedModel(Model):
     def __init__(self, module: Any, device: str) -> None:
         super().__init__(module, device)
         self._bounds: torch.Tensor | None = None
-        self._sequences = sequences_of(module)
+        self._sequences = _sequences(module)
         if self._sequences is None:
             module.set_attn_implementation(ATTENTION)
 

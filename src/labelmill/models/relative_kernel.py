@@ -1,9 +1,10 @@
-"""The kernel of packed disentangled attention on CUDA, in Triton.
+"""The kernel of packed relative attention on CUDA, in Triton.
 
 A program has some queries of one sequence and one head, and goes over the sequence's keys, as
 FlashAttention does (Dao et al. 2022): it holds the largest score so far, the sum of exponentials
 and the weighted sum of values. What content has with positions is read from products that are there
-already, by the bucket of each pair's distance. Importing this module takes triton.
+already, by the bucket of each pair's distance; a number for each distance is read by itself.
+Importing this module takes triton.
 """
 
 from typing import Any
@@ -26,11 +27,11 @@ def launched(  # noqa: PLR0913, PLR0917 - what attention takes
     value: torch.Tensor,
     to_keys: torch.Tensor | None,
     to_queries: torch.Tensor | None,
-    places: torch.Tensor,
+    by_distance: torch.Tensor,
     bounds: torch.Tensor,
     longest: int,
 ) -> torch.Tensor:
-    """See `packed_disentangled.attended`; products are [heads, tokens, buckets]."""
+    """See `packed_relative.attended`; products are [heads, tokens, buckets]."""
     query, key, value = (tensor.contiguous() for tensor in (query, key, value))
     tokens, heads, size = query.shape
     found = torch.empty_like(query)
@@ -38,19 +39,21 @@ def launched(  # noqa: PLR0913, PLR0917 - what attention takes
     grid = (triton.cdiv(longest, _QUERIES.value), heads, len(bounds) - 1)
     kernel: Any = _attend
     kernel[grid](
-        query, key, value, to_keys, to_queries, places, bounds, found, tokens, longest,
+        query, key, value, to_keys, to_queries, by_distance, bounds, found, tokens, longest,
         BUCKETS=products[0].shape[2] if products else 0, HEADS=heads, SIZE=size,
         WIDE=triton.next_power_of_2(max(size, _LEAST)), KEYS=to_keys is not None,
-        QUERIES=to_queries is not None, num_warps=_WARPS, num_stages=_STAGES,
+        QUERIES=to_queries is not None, ADDED=by_distance.dim() > 1,
+        num_warps=_WARPS, num_stages=_STAGES,
     )  # fmt: skip
     return found
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _attend(  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0915, PLR0917 - one kernel
-    query, key, value, to_keys, to_queries, places, bounds, found, tokens, longest,
+    query, key, value, to_keys, to_queries, by_distance, bounds, found, tokens, longest,
     BUCKETS: tl.constexpr, HEADS: tl.constexpr, SIZE: tl.constexpr,  # noqa: N803
     WIDE: tl.constexpr, KEYS: tl.constexpr, QUERIES: tl.constexpr,  # noqa: N803
+    ADDED: tl.constexpr,  # noqa: N803
 ):  # fmt: skip
     block, head, sequence = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     start = tl.load(bounds + sequence)
@@ -77,13 +80,17 @@ def _attend(  # type: ignore[no-untyped-def]  # noqa: PLR0913, PLR0915, PLR0917 
             k = tl.load(key + of_keys[:, None] + width[None, :], mask=both, other=0.0)
             scores = tl.dot(q, tl.trans(k))
             apart = rows[:, None] - columns[None, :] + longest
-            place = tl.load(places + apart, mask=pairs, other=0)
-            if KEYS:
-                line = to_keys + plane + (start + rows)[:, None] * BUCKETS
-                scores += tl.load(line + place, mask=pairs, other=0.0).to(tl.float32)
-            if QUERIES:
-                line = to_queries + plane + (start + columns)[None, :] * BUCKETS
-                scores += tl.load(line + place, mask=pairs, other=0.0).to(tl.float32)
+            if ADDED:
+                own = by_distance + head * (2 * longest + 1)
+                scores += tl.load(own + apart, mask=pairs, other=0.0).to(tl.float32)
+            else:
+                place = tl.load(by_distance + apart, mask=pairs, other=0)
+                if KEYS:
+                    line = to_keys + plane + (start + rows)[:, None] * BUCKETS
+                    scores += tl.load(line + place, mask=pairs, other=0.0).to(tl.float32)
+                if QUERIES:
+                    line = to_queries + plane + (start + columns)[None, :] * BUCKETS
+                    scores += tl.load(line + place, mask=pairs, other=0.0).to(tl.float32)
             scores = tl.where(there[None, :], scores * _LOG2_E, -float("inf"))
             larger = tl.maximum(largest, tl.max(scores, 1))
             share = tl.exp2(scores - larger[:, None])
