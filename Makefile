@@ -30,11 +30,10 @@ help:
 setup: $(READY)
 
 # The stamp is older than these files when they have changed: then the environment is made anew.
-# Modules are compiled when they are first imported: all of them at once takes a minute and a half.
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: $(READY)
