@@ -130,7 +130,7 @@ def test_packed_out_of_memory_halves_the_budget_and_goes_on():
     assert apart <= TOLERANCE * largest
 
 
-@pytest.mark.parametrize("architecture", ["bert", "deberta-v2"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_host_does_not_wait_for_the_device_in_a_packed_microbatch(architecture):
     rows = encoded()
     engine = engine_of(architecture, *READOUTS[0], "bfloat16", Packing())

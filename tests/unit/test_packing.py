@@ -11,6 +11,7 @@ import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from labelmill.batch import Encoded, Ragged
 from labelmill.batching import microbatches, outputs_in_order
@@ -151,6 +152,15 @@ def test_packed_similarities_to_anchors_are_the_padded_ones(architecture):
 )
 def test_a_model_that_is_not_proved_stays_padded(architecture, settings):
     module = tiny_module(architecture, "AutoModelForSequenceClassification", **settings)
+    assert not engine_of(module, Logits(), Packing()).packs
+
+
+def test_an_encoder_of_a_checkpoints_own_code_stays_padded():
+    class Own(MPNetEncoder):
+        """It may add something else to the scores."""
+
+    module = tiny_module("mpnet", "AutoModelForSequenceClassification")
+    module.base_model.encoder.__class__ = Own
     assert not engine_of(module, Logits(), Packing()).packs
 
 

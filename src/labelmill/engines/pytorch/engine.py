@@ -192,9 +192,7 @@ class PyTorchEngine:
         try:
             self._forward(filled(min(self.default_budget, _COMPILED_WITH)))
         except Exception as error:
-            why = " ".join(
-                str(error).partition("\n\n")[0].split()
-            )  # what follows is torch's advice
+            why = " ".join(str(error).partition("\n\n")[0].split())  # without torch's advice
             raise EngineError(
                 f"resources.compile: torch cannot compile the model's layers here: {why}; set it "
                 "to false"

@@ -123,10 +123,18 @@ class PackedModel(Model):
         bounds, longest = inputs["bounds"], int(inputs["longest"])
         if self._sequences is not None:
             self._sequences.begin(bounds, longest)
-            # Without one transformers looks for padding, for which the host waits.
-            return {"attention_mask": torch.ones_like(inputs["input_ids"])}
+            return self._masked(inputs)
         where = {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds}
         return {**where, "max_length_q": longest, "max_length_k": longest}
+
+    def _masked(self, inputs: Tensors) -> Mapping[str, Any]:
+        """What keeps transformers from looking for padding, for which the host would wait.
+
+        DeBERTa looks at the ids where it gets no mask, MPNet at the mask where it gets one.
+        """
+        if self.module.config.model_type != "deberta-v2":
+            return {}
+        return {"attention_mask": torch.ones_like(inputs["input_ids"])}
 
     @override
     def read_first(self) -> None:
