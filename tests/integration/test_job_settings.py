@@ -25,7 +25,10 @@ from labelmill.pipeline import Cluster, shape
 from labelmill.plan.briefing import make_recipe
 from labelmill.plan.plan import make_plan
 from labelmill.plan.runtime import Resolved, refuse_no_compiling
+from labelmill.stages.board import Board
 from labelmill.stages.inference import open_inference
+from labelmill.stages.predict import Replica
+from labelmill.tasks import Work
 from tests.support import inline
 from tests.support.models import tiny_classifier
 
@@ -325,17 +328,18 @@ def test_compile_is_for_a_gpu_and_reaches_the_engine(tmp_path: Path, model: str)
     recipe = make_recipe(plan, plan.manifest, threads=threads, attempt="one")
     here = replace(recipe, runtime=replace(recipe.runtime, device="cpu"))
     with pytest.raises(EngineError, match=r"resources\.compile: .*'bert', float32"):
-        open_inference(here)
+        Replica(here, Board())
     open_inference(here, "float32")  # what replicas are compared with
 
 
-def test_compile_is_not_for_tasks_that_write_text(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize("work", ["generating", "media"])
+def test_compile_is_for_tasks_that_score_texts(tmp_path: Path, model: str, work: Work) -> None:
     shard(tmp_path)
     wanted = job(tmp_path, model, resources={"compile": True})
     gpu = Resolved(engine="pytorch", precision="float32", device="cuda")
     refuse_no_compiling(wanted, gpu, "scoring")
-    with pytest.raises(ConfigError, match="this one is 'generating'"):
-        refuse_no_compiling(wanted, gpu, "generating")
+    with pytest.raises(ConfigError, match=f"this one is '{work}'"):
+        refuse_no_compiling(wanted, gpu, work)
 
 
 _SPREAD = """

@@ -42,8 +42,8 @@ class ResourcesSection(Section):
     compile: bool = Field(
         default=False,
         description="Compile the model's layers for the GPU, with the engine pytorch: a tenth "
-        "faster with BERT and its like, for some seconds at each start of a replica. Not for "
-        "tasks that write text.",
+        "faster with BERT and its like, for some seconds at each start of a replica. For tasks "
+        "that score texts, and models whose rows are packed; refused for others.",
     )
 
     @model_validator(mode="after")

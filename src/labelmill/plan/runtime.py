@@ -79,12 +79,12 @@ def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Res
 
 def refuse_no_compiling(job: LabelJob, resolved: Resolved, work: Work) -> None:
     """Raises ConfigError where `resources.compile` is set, and nothing would come of it."""
-    able = engines.compiles(resolved.engine) and resolved.device == "cuda" and work != "generating"
+    able = engines.compiles(resolved.engine) and resolved.device == "cuda" and work == "scoring"
     if job.resources.compile and not able:
         raise ConfigError(
-            "resources.compile: it is for the engine 'pytorch' on a GPU, and tasks that write no "
-            f"text; this one is {work!r}, with {resolved.engine!r} on {resolved.device!r}; set it "
-            "to false"
+            "resources.compile: it is for the engine 'pytorch' on a GPU, and tasks that score "
+            f"texts; this one is {work!r}, with {resolved.engine!r} on {resolved.device!r}; set "
+            "it to false"
         )
 
 

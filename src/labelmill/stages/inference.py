@@ -144,17 +144,18 @@ def _finite(values: Array | Ragged) -> npt.NDArray[np.bool_]:
     return np.equal(broken[offsets[1:]], broken[offsets[:-1]])
 
 
-def open_inference(recipe: Recipe, precision: str | None = None) -> Inference:
+def open_inference(
+    recipe: Recipe, precision: str | None = None, *, compiled: bool = False
+) -> Inference:
     """The recipe's engine on this machine's device, with its token budget.
 
+    `compiled` is for who labels for hours: it takes seconds here.
     Raises EngineError where this machine has another device than the run was started on: labels
     would differ from the parts that are there.
     """
     runtime = recipe.runtime
     task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
     readout = task.readout(processor_of(recipe), recipe.facts, recipe.options)
-    # What replicas are compared with is the plain model.
-    compiled = runtime.compiled and precision is None
     precision = precision or runtime.precision
     if precision == "int8":
         engine = _quantized(recipe, readout)

@@ -39,7 +39,7 @@ class Replica:
         self._board = board
         self._task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
         self._checked = is_checked(self._task, recipe.facts)
-        self._inference = open_inference(recipe)
+        self._inference = open_inference(recipe, compiled=recipe.runtime.compiled)
 
     def predict(self, parcel: Parcel) -> Parcel:
         """The parcel with its labels; skipped once the job is stopping."""

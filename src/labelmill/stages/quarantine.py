@@ -9,7 +9,6 @@ blame, and none is rejected.
 
 import multiprocessing
 from collections.abc import Mapping
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -150,10 +149,8 @@ class _Child:
 
 
 def _serve(recipe: Recipe, pipe: Connection) -> None:
-    # Not compiled, which would take seconds at every death.
-    plain = replace(recipe, runtime=replace(recipe.runtime, compiled=False))
     try:
-        inference = open_inference(plain)
+        inference = open_inference(recipe)
         pipe.send("ready")
         while True:
             inference.run(pipe.recv())
