@@ -76,22 +76,6 @@ def test_packed_on_cuda_is_what_padded_float32_is(architecture, auto_class, read
         assert apart <= TOLERANCE * np.abs(reference).max()
 
 
-@pytest.mark.parametrize(
-    "packing",
-    [Packing(grain=2048, even=True, graphs=True), Packing(grain=2048, even=True)],
-    ids=["graphs", "even"],
-)
-@pytest.mark.parametrize(("auto_class", "readout"), READOUTS[:3])
-def test_shapes_rounded_up_and_recorded_change_nothing(auto_class, readout, packing):
-    rows = encoded()
-    plain = engine_of("bert", auto_class, readout, "bfloat16", Packing())
-    other = engine_of("bert", auto_class, readout, "bfloat16", packing)
-    wanted = outputs_of(plain, rows, 2000)
-    for _ in range(2):
-        for name, values in outputs_of(other, rows, 2000).items():
-            np.testing.assert_allclose(values_of(values), values_of(wanted[name]), atol=0.02)
-
-
 @pytest.mark.parametrize("architecture", ["bert", "deberta-v2", "modernbert"])
 def test_compiled_layers_give_what_plain_ones_give(architecture):
     rows = encoded()

@@ -25,7 +25,7 @@ from labelmill.readouts import Embedding, Logits, TokenLogits
 from tests.support.packed_models import ARCHITECTURES, DISENTANGLED, PADDING, tiny_module
 
 NOWHERE = Checkpoint(source="tiny", path="", revision=None, digest="")
-GRAINS = [Packing(grain=1), Packing(), Packing(grain=100, even=True)]
+GRAINS = [Packing(grain=1), Packing(), Packing(grain=100)]
 # An empty text has its special tokens; the longest has all positions.
 LENGTHS = [2, 60, 9, 1, 64, 33, 17, 64, 5, 2, 48]
 
@@ -266,11 +266,11 @@ def test_lay_out_leaves_out_inputs_that_the_model_does_not_take():
     assert layout.names == ("input_ids", "position_ids")
 
 
-def test_lay_out_even_rounds_the_number_of_sequences_up():
+def test_lay_out_cuts_filler_into_sequences_no_longer_than_the_bound():
     batch = packed_batch([2] * 17, input_ids=[5] * 34)
-    layout = lay_out(batch, Packing(grain=300, even=True), padding=None, names=None)
+    layout = lay_out(batch, Packing(grain=300), padding=None, names=None)
     assert layout.tokens == 300
-    assert layout.lengths.tolist() == [2] * 17 + [128, 128, 10] + [0] * 12
+    assert layout.lengths.tolist() == [2] * 17 + [128, 128, 10]
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=40), st.sampled_from([1, 64, 1000]))

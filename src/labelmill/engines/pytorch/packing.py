@@ -42,7 +42,6 @@ _COUNTED: Mapping[str, bool] = {
     "xlm-roberta": True,
     "xlm-roberta-xl": True,
 }
-_LEAST = 16  # sequences, where their number is rounded up
 _TILE = 128  # tokens of a block of attention
 
 Ints = npt.NDArray[np.int32]
@@ -50,11 +49,9 @@ Ints = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """How microbatches are packed; what is not off by default was measured."""
+    """How microbatches are packed."""
 
     grain: int = 64  # tokens are filled up to a multiple of it, so that shapes come again
-    even: bool = False  # the number of sequences is rounded up, too
-    graphs: bool = False  # record each shape as a CUDA graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +199,7 @@ def lay_out(
     used = int(batch.lengths.sum())
     tokens = -(-used // packing.grain) * packing.grain
     longest = _power(int(batch.lengths.max()), _TILE)
-    lengths = _filled(batch.lengths, tokens - used, longest, even=packing.even)
+    lengths = _filled(batch.lengths, tokens - used, longest)
     numbers = np.zeros(len(inputs) * tokens + len(lengths) + 1, np.int32)
     for place, values in enumerate(inputs.values()):
         numbers[place * tokens : place * tokens + used] = values
@@ -233,17 +230,11 @@ def _positions(batch: Microbatch, padding: int | None) -> Ints:
     return positions
 
 
-def _filled(
-    lengths: npt.NDArray[np.int64], filler: int, longest: int, *, even: bool
-) -> npt.NDArray[np.int64]:
-    """Lengths with the filler's behind them; `even` adds empty ones up to a power of two."""
+def _filled(lengths: npt.NDArray[np.int64], filler: int, longest: int) -> npt.NDArray[np.int64]:
+    """Lengths with the filler's behind them."""
     whole, rest = divmod(filler, longest)
     more = np.array([longest] * whole + [rest] * (rest > 0), np.int64)
-    found = np.concatenate([lengths, more])
-    if not even:
-        return found
-    empty = np.zeros(_power(len(found), _LEAST) - len(found), np.int64)
-    return np.concatenate([found, empty])
+    return np.concatenate([lengths, more])
 
 
 def _power(number: int, least: int) -> int:
