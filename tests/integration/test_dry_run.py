@@ -17,6 +17,10 @@ from labelmill.errors import (
     LedgerError,
     StorageError,
 )
+from labelmill.ledger import opening, status
+from labelmill.ledger.attempts import Attempt
+from labelmill.ledger.run import Run
+from labelmill.ledger.state import State
 from tests.support import inline
 from tests.support.bad_shards import rows
 from tests.support.models import tiny_classifier
@@ -123,6 +127,41 @@ def test_output_that_can_be_no_directory_is_refused(corpus: Path, model: str, pl
 def test_output_where_no_file_appears_whole_is_refused(corpus: Path, model: str) -> None:
     wanted = job(corpus, model, output={"path": "http://127.0.0.1:9/out"})
     require_refused(corpus, wanted, StorageError, "cannot be created whole or not at all")
+
+
+def test_slices_are_those_of_the_run_where_shards_have_come(
+    corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inline.label(job(corpus, model))
+    for name in ("0", "aa"):  # before and between those that the run knows
+        (corpus / "in" / f"{name}.jsonl").write_bytes(rows(20))
+    wanted = job(corpus, model)
+    plan = inline.plan_of(wanted)
+    told = []
+    for slice_ in ((0, 2), (1, 2)):
+        labelling.describe(str(corpus / "job.yaml"), (), slice_, as_json=True)
+        told.append(json.loads(capsys.readouterr().out)["shards_pending"])
+
+    run = Run.open(wanted.output.path, plan.manifest, plan.listing.shards, attempt=Attempt())
+    real = [len(list(run.pending(slice_))) for slice_ in ((0, 2), (1, 2))]
+    run.close()
+
+    assert told == real == [1, 1]
+
+
+def test_ledger_is_read_once(
+    corpus: Path,
+    model: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inline.label(job(corpus, model))
+    made: list[Any] = []
+    monkeypatch.setattr(opening, "State", lambda store: made.append(State(store)) or made[-1])
+    monkeypatch.setattr(status, "State", lambda store: made.append(State(store)) or made[-1])
+
+    assert described(corpus, capsys)["splits_done"] == 10
+    assert len(made) == 1
 
 
 def test_splits_of_a_standing_run_are_those_of_its_ledger(

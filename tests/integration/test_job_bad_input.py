@@ -20,7 +20,7 @@ from labelmill.ledger.status import read_status, rejects_of
 from tests.support import inline
 from tests.support.bad_corpus import SHARDS, TOGETHER, Became, differences, lay, what_became
 from tests.support.bad_shards import BadShard, row, rows
-from tests.support.models import tiny_classifier
+from tests.support.models import save_tiny, tiny_classifier
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,24 @@ def test_bad_shard_among_others_gives_its_good_rows_and_reasons(
     became: Mapping[str, Became], shard: BadShard
 ) -> None:
     assert differences(shard, became.get(shard.name, Became())) == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "done", "spoilt", "code"),
+    [
+        (0.0, True, False, labelling.SPOILT),
+        (0.0, False, True, labelling.SPOILT),
+        (0.0, False, False, labelling.UNFINISHED),  # what is to come may be good
+        (1.0, False, True, labelling.UNFINISHED),  # what was in flight was good
+        (1.0, False, False, labelling.UNFINISHED),
+        (1.0, True, False, labelling.SPOILT),  # for its damaged shards
+    ],
+)
+def test_exit_code_is_0_only_for_what_is_done(
+    corpus: Path, allowed: float, done: bool, spoilt: bool, code: int
+) -> None:
+    status = read_status(str(corpus / "out"))
+    assert labelling.judged(status, allowed, done=done, spoilt=spoilt)[0] == code
 
 
 def test_bad_shards_together_add_up_verify_and_end_with_4(corpus: Path, model: str) -> None:
@@ -458,6 +476,37 @@ def test_members_of_objects_that_disagree_are_kept_as_json_text(tmp_path: Path, 
     assert (status.rows_labelled, status.rows_rejected) == (2, 0)
     found = pq.read_table(tmp_path / "out" / "a.jsonl-00000.parquet")["s"].to_pylist()
     assert found == [{"x": "1"}, {"x": '"q"'}]
+
+
+def test_members_that_disagree_are_kept_beside_shards_of_tables(tmp_path: Path, model: str) -> None:
+    lay(
+        tmp_path / "in",
+        [
+            BadShard(name="a.jsonl", data=rows(1, s={"x": 1}) + rows(1, 1, s={"x": "q"})),
+            BadShard(name="b.csv", data=b"text\nsat\n"),
+        ],
+    )
+
+    status = inline.label(job(tmp_path, model))
+
+    assert (status.rows_labelled, status.rows_rejected) == (3, 0)
+    found = pq.read_table(tmp_path / "out" / "a.jsonl-00000.parquet")["s"].to_pylist()
+    assert found == [{"x": "1"}, {"x": '"q"'}]
+
+
+def test_self_check_compares_rows_that_get_a_label(tmp_path: Path) -> None:
+    checkpoint = save_tiny(tmp_path / "model", "bert", "AutoModelForMaskedLM")
+    texts = ["the [MASK] sat" if place % 2 else "no mask" for place in range(127)]
+    data = b"".join(json.dumps({"text": text}).encode() + b"\n" for text in texts)
+    lay(tmp_path / "in", [BadShard(name="a.jsonl", data=data)])
+    wanted = settings(tmp_path, str(checkpoint)) | {"task": "fill-mask"}
+    wanted["model"] |= {"precision": "bfloat16", "engine": "pytorch"}
+
+    status = inline.label(inline.job_of(tmp_path, wanted))
+
+    (found,) = status.agreement.values()
+    assert (status.rows_labelled, status.rows_rejected) == (63, 64)
+    assert found["rows"] == 50  # of the first split's 100
 
 
 @pytest.mark.parametrize(("keep", "rejected"), [("all", 1), ("none", 0), (["id"], 0)])

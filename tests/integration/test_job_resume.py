@@ -94,6 +94,16 @@ def test_new_shard_is_more_pending_work(tmp_path: Path, model: str) -> None:
     assert pq.read_table(tmp_path / "out" / "new.jsonl-00000.parquet")["id"].to_pylist() == [99]
 
 
+def test_shard_of_the_run_under_another_path_is_refused(tmp_path: Path, model: str) -> None:
+    shards(tmp_path)
+    (tmp_path / "in" / "more").mkdir()
+    (tmp_path / "in" / "more" / "new.jsonl").write_bytes(b'{"id": 99, "text": "new"}\n')
+    inline.label(job(tmp_path, model, source={"path": str(tmp_path / "in" / "more")}))
+
+    with pytest.raises(InputError, match=r"'new\.jsonl' of the run, and 'more/new\.jsonl'.* twice"):
+        inline.label(job(tmp_path, model))
+
+
 def test_new_shard_that_the_schema_cannot_hold_is_refused(tmp_path: Path, model: str) -> None:
     shards(tmp_path)
     inline.label(job(tmp_path, model))

@@ -322,12 +322,12 @@ def test_compile_is_for_a_gpu_and_reaches_the_engine(tmp_path: Path, model: str)
     with pytest.raises(ConfigError, match=r"resources\.compile: .* on 'cpu'.*set it to false"):
         inline.plan_of(wanted)
 
-    gpu = Resolved(engine="pytorch", precision="float32", device="cuda")
+    gpu = Resolved(engine="pytorch", precision="bfloat16", device="cuda")
     plan = make_plan(wanted, lambda *_: gpu)
     threads = torch.get_num_threads()
     recipe = make_recipe(plan, plan.manifest, threads=threads, attempt="one")
     here = replace(recipe, runtime=replace(recipe.runtime, device="cpu"))
-    with pytest.raises(EngineError, match=r"resources\.compile: .*'bert', float32"):
+    with pytest.raises(EngineError, match=r"resources\.compile: .*'bert', bfloat16"):
         Replica(here, Board())
     open_inference(here, "float32")  # what replicas are compared with
 
@@ -336,10 +336,12 @@ def test_compile_is_for_a_gpu_and_reaches_the_engine(tmp_path: Path, model: str)
 def test_compile_is_for_tasks_that_score_texts(tmp_path: Path, model: str, work: Work) -> None:
     shard(tmp_path)
     wanted = job(tmp_path, model, resources={"compile": True})
-    gpu = Resolved(engine="pytorch", precision="float32", device="cuda")
+    gpu = Resolved(engine="pytorch", precision="bfloat16", device="cuda")
     refuse_no_compiling(wanted, gpu, "scoring")
     with pytest.raises(ConfigError, match=f"this one is '{work}'"):
         refuse_no_compiling(wanted, gpu, work)
+    with pytest.raises(ConfigError, match="on 'cuda' in 'float32'; set it to false"):
+        refuse_no_compiling(wanted, replace(gpu, precision="float32"), "scoring")
 
 
 _SPREAD = """

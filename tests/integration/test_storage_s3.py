@@ -104,6 +104,18 @@ def test_shards_of_a_bucket_are_listed_and_rechecked(s3_bucket: S3Bucket) -> Non
         list_shards([f"{s3_bucket.url}/inn"])
 
 
+def test_slash_at_the_end_means_what_lies_below_a_name(s3_bucket: S3Bucket) -> None:
+    for key in ("both.jsonl", "both.jsonl/a.jsonl", "one.jsonl"):
+        s3_bucket.put(key, b"{}\n")
+
+    def paths(place: str) -> list[str]:
+        return [shard.url for shard in list_shards([f"{s3_bucket.url}/{place}"]).shards]
+
+    assert paths("both.jsonl") == [f"{s3_bucket.url}/both.jsonl"]
+    assert paths("both.jsonl/") == [f"{s3_bucket.url}/both.jsonl/a.jsonl"]
+    assert paths("one.jsonl/") == [f"{s3_bucket.url}/one.jsonl"]
+
+
 def test_bucket_that_is_not_there_is_told_apart(s3_bucket: S3Bucket) -> None:
     store = open_store("s3://bucket-that-nobody-made/run")
     assert list(store.list()) == []

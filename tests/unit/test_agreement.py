@@ -48,6 +48,15 @@ def test_record_tells_share_and_largest_difference() -> None:
     }
 
 
+def test_record_leaves_out_scores_that_are_no_numbers() -> None:
+    ours = pa.table({"label": ["a"] * 3, "score": pa.array([np.inf, np.nan, 0.5], pa.float32())})
+    reference = pa.table({"label": ["a"] * 3, "score": pa.array([9e4, 1.0, 0.75], pa.float32())})
+
+    told = agreement.record(np.array([True, True, True]), ours, reference)
+
+    assert (told["largest_difference"], told["p99_difference"]) == (0.25, 0.25)
+
+
 def listed(labels: list[list[str]], scores: list[list[float]]) -> pa.Table:
     return pa.table({"label": labels, "score": pa.array(scores, pa.list_(pa.float32()))})
 

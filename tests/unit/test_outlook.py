@@ -73,6 +73,16 @@ def test_outlook_projects_rows_of_plain_lines_from_their_bytes() -> None:
     assert job.total() == 200
 
 
+def test_outlook_allows_for_rows_to_come_that_are_far_shorter() -> None:
+    counted = outlook(shard("a.parquet", 100), rows_total=400)
+    projected = outlook(shard("a.jsonl", 1000), shard("b.jsonl", 1000))
+    assert (counted.most(), projected.most()) == (400, None)
+
+    projected.committed(receipt("a.jsonl", 0, 500, 50))
+
+    assert projected.most() == 50 + 10 * 150
+
+
 def test_outlook_counts_a_compressed_shard_when_it_is_finished() -> None:
     job = outlook(shard("a.jsonl.gz", 100), shard("b.jsonl.gz", 300))
     job.committed(receipt("a.jsonl.gz", 0, 5000, 50))

@@ -213,6 +213,16 @@ def test_layers_that_cannot_be_compiled_say_so_when_the_model_is_loaded(monkeypa
         engine_of(module, Logits(), Packing(), compiled=True)
 
 
+def test_layers_are_compiled_later_where_memory_does_not_do_for_the_trial(monkeypatch):
+    def large(module, inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    failing = functools.partial(compiling.compile_layers, backend=large)
+    monkeypatch.setattr(engine_module, "compile_layers", failing)
+    module = tiny_module("bert", "AutoModelForSequenceClassification")
+    assert engine_of(module, Logits(), Packing(), compiled=True).packs
+
+
 @pytest.mark.parametrize("architecture", ["roberta", "deberta-v2", "mpnet"])
 def test_an_engine_that_packs_takes_padded_microbatches_too(architecture):
     rows = encoded(architecture)

@@ -218,6 +218,28 @@ def test_open_of_a_file_cut_while_reading_is_a_storage_error(tmp_path: Path) -> 
             file.read()
 
 
+def test_open_of_a_file_written_to_while_reading_is_a_storage_error(tmp_path: Path) -> None:
+    place = tmp_path / "x"
+    place.write_bytes(b"a" * 1000)
+    os.utime(place, (1, 1))
+    with open_store(str(tmp_path)).open("x") as file, place.open("r+b") as writer:
+        assert file.read(10) == b"a" * 10
+        writer.write(b"b" * 1000)
+        writer.flush()
+        with pytest.raises(StorageError, match=r"x' was written to while it was read"):
+            file.read(10)
+
+
+def test_open_of_a_file_replaced_while_reading_goes_on_with_the_one_opened(tmp_path: Path) -> None:
+    place = tmp_path / "x"
+    place.write_bytes(b"a" * 1000)
+    with open_store(str(tmp_path)).open("x") as file:
+        assert file.read(10) == b"a" * 10
+        (tmp_path / "y").write_bytes(b"b" * 1000)
+        (tmp_path / "y").replace(place)
+        assert file.read() == b"a" * 990
+
+
 def test_places_are_written_in_one_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/me")

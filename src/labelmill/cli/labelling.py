@@ -17,7 +17,7 @@ from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.opening import require_openable
 from labelmill.ledger.run import Run
-from labelmill.ledger.status import Status, read_status
+from labelmill.ledger.status import Status, read_status, status_of
 from labelmill.pipeline import Committed, Event, Runner, Shape
 from labelmill.plan.briefing import make_recipe
 from labelmill.plan.plan import Plan, make_plan
@@ -29,6 +29,7 @@ from labelmill.reports.progress import Progress
 from labelmill.reports.summary import summary
 from labelmill.stages.quantization import with_int8
 from labelmill.stages.read import ReadWork
+from labelmill.storage import open_store
 
 WHOLE, UNFINISHED, SPOILT = 0, 3, 4  # exit codes; the others are the errors' own
 
@@ -65,12 +66,14 @@ def describe(path: str, overrides: Sequence[str], slice_: Slice | None, *, as_js
     """
     job = load(path, overrides)
     plan = make_plan(job, functools.partial(resolve, gpus=_gpus(job.resources)))
-    require_openable(job.output.path, plan.manifest, plan.listing.shards)
-    shards = [shard.path for shard in plan.listing.shards]
+    state = require_openable(job.output.path, plan.manifest, plan.listing.shards)
+    # In the run's order, which those of earlier attempts begin: see `Run.pending`.
+    known = [path for path, _ in state.coverage.items()] if state else []
+    shards = list(dict.fromkeys([*known, *(shard.path for shard in plan.listing.shards)]))
     first, step = slice_ or (0, 1)
     told = DryRun(
         plan=plan,
-        status=read_status(job.output.path) if plan.resumes else None,
+        status=status_of(open_store(job.output.path), state) if state else None,
         mine=frozenset(shards[first::step]),
         replicas=str(job.resources.replicas),
     )
@@ -120,18 +123,8 @@ class Labelling:
     def verdict(self, status: Status) -> tuple[int, str]:
         """The exit code, and the reason where it is not 0."""
         done = status.complete or (self._slice is not None and self._stop is None)
-        if not done and self._stop != _TOO_MANY:
-            return UNFINISHED, "the run is not whole; run the same command again to go on"
-        share, allowed = _rejected_share(status), self._plan.job.output.max_rejected
-        if share > allowed:
-            found = f"{status.rows_rejected:,} of {status.rows_read:,} rows ({share:.2%})"
-            return SPOILT, f"{found} were rejected, output.max_rejected allows {allowed:.2%}"
-        if status.shards_damaged:
-            return (
-                SPOILT,
-                f"{status.shards_damaged:,} shards are damaged; replace them and run again",
-            )
-        return WHOLE, ""
+        allowed = self._plan.job.output.max_rejected
+        return judged(status, allowed, done=done, spoilt=self._stop == _TOO_MANY)
 
     def _open(self) -> Run:
         plan, shape = self._plan, self._shape
@@ -185,11 +178,9 @@ class Labelling:
 
     def _too_many(self) -> bool:
         """Whether output.max_rejected can no longer be met."""
-        total = self._outlook.total()
-        return (
-            total is not None
-            and self._outlook.rejected > self._plan.job.output.max_rejected * total
-        )
+        most = self._outlook.most()
+        allowed = self._plan.job.output.max_rejected
+        return most is not None and self._outlook.rejected > allowed * most
 
     def _wants_check(self) -> bool:
         return not self._run.checked and self._plan.resolved.precision != "float32"
@@ -224,6 +215,23 @@ _ASKED = "asked to; once more stops at once; run the same command again to go on
 _TOO_MANY = "output.max_rejected can no longer be met"
 
 
+def judged(status: Status, allowed: float, *, done: bool, spoilt: bool) -> tuple[int, str]:
+    """The exit code of an attempt, and the reason where it is not 0.
+
+    `done`: it has labelled what it had to. `spoilt`: it stopped for its rejects, which may be fewer
+    than `allowed` of the rows that the splits in flight have added.
+    """
+    share = status.rows_rejected / status.rows_read if status.rows_read else 0.0
+    if share > allowed and (done or spoilt):
+        found = f"{status.rows_rejected:,} of {status.rows_read:,} rows ({share:.2%})"
+        return SPOILT, f"{found} were rejected, output.max_rejected allows {allowed:.2%}"
+    if not done:
+        return UNFINISHED, "the run is not whole; run the same command again to go on"
+    if status.shards_damaged:
+        return SPOILT, f"{status.shards_damaged:,} shards are damaged; replace them and run again"
+    return WHOLE, ""
+
+
 def _resolve(job: LabelJob, runner: Runner, engine: str, precision: str, use: Use) -> Resolved:
     """Ask where a replica would run."""
     gpus = pipeline.gpus_wanted(job.resources, runner.cluster)
@@ -244,7 +252,3 @@ def _resources(plan: Plan, shape: Shape) -> dict[str, object]:
         "threads": shape.threads,
         "device": plan.resolved.device,
     }
-
-
-def _rejected_share(status: Status) -> float:
-    return status.rows_rejected / status.rows_read if status.rows_read else 0.0

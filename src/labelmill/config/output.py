@@ -33,5 +33,6 @@ class OutputSection(Section):
     )
     max_rejected: Share = Field(
         default=0.01,
-        description="Share of rows that may be rejected; the job stops once more are certain.",
+        description="Share of rows that may be rejected; the job stops once more are certain, or, "
+        "where nobody counted the rows, would be even if those to come are a tenth as long.",
     )

@@ -16,17 +16,21 @@ from labelmill.splits import Shard
 from labelmill.storage import Store, open_store
 
 
-def require_openable(output_url: str, manifest: Manifest, shards: Iterable[Shard]) -> None:
-    """Raise what `Run.open` would raise of settings, shards, sizes of parts, and foreign data."""
+def require_openable(output_url: str, manifest: Manifest, shards: Iterable[Shard]) -> State | None:
+    """Raise what `Run.open` would raise of settings, shards, sizes of parts, and foreign data.
+
+    What the ledger says; None where there is no run.
+    """
     store = open_store(output_url)
     standing = Manifest.load(store)
     if standing is None:
         require_room(store)
-        return
+        return None
     manifest.require_settings_of(standing, store.url)
     state = State(store)
     missing_records(state.records, state.coverage, shards, standing.part_format)
     require_sizes(survey(store, state, standing.part_format))
+    return state
 
 
 def require_room(store: Store) -> None:

@@ -105,7 +105,22 @@ def missing_records(
     """
     listed = require_names(shards, part_format)
     require_present(records, coverage, listed)
+    _refuse_twice(records, listed)
     return [news for shard in listed.values() if (news := _news(records, coverage, shard))]
+
+
+def _refuse_twice(records: ShardRecords, listed: Mapping[str, Shard]) -> None:
+    """Raise InputError where a file of the run comes again under another path."""
+    new = [shard for shard in listed.values() if records.get(shard.path) is None]
+    known = {record.shard.url: record.shard for record in records} if new else {}
+    for shard in new:
+        same = known.get(shard.url)
+        if same is not None and not _changes(same, shard):
+            raise InputError(
+                f"{shard.url!r} is shard {same.path!r} of the run, and {shard.path!r} by the paths "
+                "of this job; its rows would be labelled twice; name source.path as it was, with "
+                "the others beside it, or use a new output directory"
+            )
 
 
 def require_present(records: ShardRecords, coverage: Coverage, listed: Mapping[str, Shard]) -> None:

@@ -87,10 +87,10 @@ def read_status(output_url: str) -> Status:
     return status_of(open_store(output_url))
 
 
-def status_of(store: Store) -> Status:
-    """The same in a store that is open."""
+def status_of(store: Store, state: State | None = None) -> Status:
+    """The same in a store that is open, of what was read of it already."""
     manifest, attempts = read_manifest(store), read_attempts(store)
-    state = State(store)
+    state = state or State(store)
     totals = Totals.of(state, attempts, complete=is_sealed(store, state))
     known = {name: getattr(totals, name) for name in JSON_KEYS if name != "output"}
     return Status(

@@ -79,12 +79,13 @@ def resolve(engine: str, precision: str, use: Use, *, gpus: float | None) -> Res
 
 def refuse_no_compiling(job: LabelJob, resolved: Resolved, work: Work) -> None:
     """Raises ConfigError where `resources.compile` is set, and nothing would come of it."""
-    able = engines.compiles(resolved.engine) and resolved.device == "cuda" and work == "scoring"
+    packs = resolved.device == "cuda" and resolved.precision != "float32"
+    able = engines.compiles(resolved.engine) and packs and work == "scoring"
     if job.resources.compile and not able:
         raise ConfigError(
-            "resources.compile: it is for the engine 'pytorch' on a GPU, and tasks that score "
-            f"texts; this one is {work!r}, with {resolved.engine!r} on {resolved.device!r}; set "
-            "it to false"
+            "resources.compile: it is for the engine 'pytorch' on a GPU in half precision, and "
+            f"tasks that score texts; this one is {work!r}, with {resolved.engine!r} on "
+            f"{resolved.device!r} in {resolved.precision!r}; set it to false"
         )
 
 

@@ -118,10 +118,11 @@ def _unite(found: list[tuple[Shard, Inspection]], use: Use) -> pa.Schema:
     """JSON values that disagree become JSON text; Parquet columns that disagree are an error."""
     lines = [seen.schema for shard, seen in found if shard.format == JSONL]
     tables = [(shard.path, seen.schema) for shard, seen in found if shard.format != JSONL]
+    united = _unite_lines(lines, use) if lines else pa.schema([])
+    if not tables:
+        return united
+    known = {column.name for _, schema in tables for column in schema}
     if lines:
-        united = _unite_lines(lines, use)
-        if not tables:
-            return united  # as it is: `schemas` does not know of JSON text inside a struct
         first = next(shard.path for shard, _ in found if shard.format == JSONL)
         tables.append((first, united))
     needed = schemas.unify(
@@ -129,7 +130,9 @@ def _unite(found: list[tuple[Shard, Inspection]], use: Use) -> pa.Schema:
         for path, schema in tables
     )
     others = {c.name: c for _, schema in reversed(tables) for c in schema if not use.needs(c.name)}
-    return pa.schema([*needed, *others.values()])
+    # What lines alone have stays as it is: `schemas` does not know of JSON text inside a struct.
+    own = {column.name: column for column in united if column.name not in known}
+    return pa.schema([*(own.get(column.name, column) for column in needed), *others.values()])
 
 
 def _unite_lines(found: Sequence[pa.Schema], use: Use) -> pa.Schema:

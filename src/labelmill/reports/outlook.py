@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from labelmill.ledger.receipt import Receipt
 from labelmill.splits import Shard
 
+_SHORTER = 10  # times, at the worst: rows to come may not be like those that came
 _OF_BYTES = ("jsonl", "csv", "tsv")  # formats whose positions are bytes
 _COMPRESSED = (".gz", ".zst", ".zstd", ".bz2", ".xz")
 
@@ -90,6 +91,13 @@ class Outlook:
             return None
         rows = self._rows_counted / self._bytes_counted * self._bytes_total
         return max(round(rows), self._rows_before + self.rows)
+
+    def most(self) -> int | None:
+        """Rows that the source has at most: counted, else if those to come are far shorter."""
+        total, done = self.total(), self._rows_before + self.rows
+        if total is None or self._rows_total is not None:
+            return total
+        return done + _SHORTER * (total - done)
 
     def view(self) -> View:
         """One look, now."""

@@ -29,7 +29,11 @@ class Place:
 def find(given: str) -> Place:
     """What the path names; raises InputError if there is nothing, with the near miss."""
     url = absolute(given)
-    kind = open_store(url).kind("")
+    store = open_store(url)
+    kind = store.kind("")
+    # An object store may have an object and a prefix of one name; the slash says which is meant.
+    if kind == "file" and given.endswith("/") and next(store.list(), None) is not None:
+        kind = "directory"
     if kind == "directory":
         return Place(given=given, kind=kind, root=url, rest="")
     if kind == "file":

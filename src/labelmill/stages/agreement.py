@@ -110,7 +110,7 @@ def _differences(ours: pa.Table, reference: pa.Table) -> npt.NDArray[np.float64]
         for pair in _pairs(one, other, same=label == other_label)
     ]
     found = np.abs(np.diff(np.array(pairs, np.float64).reshape(-1, 2), axis=1)[:, 0])
-    return found[~np.isnan(found)]
+    return found[np.isfinite(found)]  # a number that is none is a reject
 
 
 def _pairs(one: Any, other: Any, *, same: bool) -> Iterable[tuple[float, float]]:

@@ -109,7 +109,8 @@ class Replica:
         if runtime.quantized is not None:
             return runtime.quantized.agreement  # compared before it was the run's
         labels = parcel.labels()
-        rows = agreement.sample(labels.num_rows)
+        there = np.unique(encoded.rows).astype(np.int64)  # others have no label in either precision
+        rows = there[agreement.sample(len(there))]
         some, chosen = agreement.part_of(encoded, rows), pa.array(rows)
         exact = open_inference(self._recipe, precision="float32").run(some)
         fields = {name: column.take(chosen) for name, column in fields_of(parcel).items()}

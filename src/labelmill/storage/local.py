@@ -70,12 +70,13 @@ class LocalStore:
             return _entry(path, place.stat())
 
     def open(self, path: str) -> BinaryIO:
-        """See `Store.open`."""
+        """See `Store.open`; a file that is written to meanwhile is a StorageError."""
         place = self._place(path)
         with named(str(place)):
             handle = place.open("rb")
-            size = os.fstat(handle.fileno()).st_size
-        return cast("BinaryIO", RangedFile(handle, size, str(place), _guard(str(place))))
+            status = os.fstat(handle.fileno())
+        guard = _guard(str(place), handle, status)
+        return cast("BinaryIO", RangedFile(handle, status.st_size, str(place), guard))
 
     def create(self, path: str, data: bytes | memoryview) -> bool:
         """See `Store.create`; durable when it returns, whoever won."""
@@ -109,10 +110,19 @@ def _entry(path: str, status: os.stat_result) -> Entry:
     return Entry(path=path, size=status.st_size, version=str(status.st_mtime_ns))
 
 
-def _guard(name: str) -> Callable[[Callable[[], bytes]], bytes]:
+def _guard(
+    name: str, handle: BinaryIO, opened: os.stat_result
+) -> Callable[[Callable[[], bytes]], bytes]:
     def run(read: Callable[[], bytes]) -> bytes:
         with named(name):
-            return read()
+            data = read()
+            now = os.fstat(handle.fileno())
+        if (now.st_size, now.st_mtime_ns) != (opened.st_size, opened.st_mtime_ns):
+            raise StorageError(
+                f"{name!r} was written to while it was read; "
+                "a source must stay as it is while it is labelled"
+            )
+        return data
 
     return run
 

@@ -181,7 +181,7 @@ class PyTorchEngine:
         return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
     def _compile(self, module: Any) -> None:
-        """At once, so that it is not the first rows that fail."""
+        """At once, so that it is not the first rows that fail; memory may do for fewer of them."""
         if not self.packs:
             raise EngineError(
                 "resources.compile: it was measured with models whose rows are packed, in half "
@@ -192,6 +192,8 @@ class PyTorchEngine:
         try:
             self._forward(filled(min(self.default_budget, _COMPILED_WITH)))
         except Exception as error:
+            if _lacks_memory(error):
+                return
             why = " ".join(str(error).partition("\n\n")[0].split())  # without torch's advice
             raise EngineError(
                 f"resources.compile: torch cannot compile the model's layers here: {why}; set it "
