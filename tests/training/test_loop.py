@@ -1,5 +1,7 @@
 """The loop of a worker: it learns, keeps whole checkpoints, stops and goes on."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from labelmill.errors import ConfigError, EngineError
 from labelmill.training.checkpointing import PREDICTIONS
 from labelmill.training.loop import train
 from labelmill.training.losses import Loss
+from labelmill.training.model import load
 from tests.support.models import save_tiny
 from tests.support.training import (
     STILL,
@@ -21,6 +24,7 @@ from tests.support.training import (
     weights_of,
     write_rows,
 )
+from tests.support.writing_models import tiny_encoder_decoder
 
 TRAINING = {"learning_rate": 3e-3, "num_train_epochs": 4, "per_device_train_batch_size": 8}
 
@@ -63,6 +67,77 @@ def test_last_step_is_kept_where_no_other_is(job, tmp_path):
     assert train(ready(job(training=never, data={"validation_fraction": 0.0})).recipe, desk)
     assert [path.name for path in desk.kept.iterdir()] == ["7"]
     assert state_of(desk)["global_step"] == 7
+
+
+@pytest.mark.parametrize("kept", [{"save_strategy": "no"}, {"save_strategy": "steps"}])
+def test_what_is_kept_last_is_measured_where_epochs_are(job, tmp_path, kept):
+    desk = Desk(tmp_path)
+    unequal = {"load_best_model_at_end": False, "num_train_epochs": 2, **kept}
+    assert train(ready(job(training=unequal)).recipe, desk)
+    last = desk.resume()
+    assert [path.name for path in desk.kept.iterdir()] == [last.name]
+    assert measured(desk)[-1] == state_of(desk)["max_steps"] == int(last.name)
+    assert (last / PREDICTIONS).exists()
+
+
+def test_rate_falls_where_what_is_best_when_highest_rises_no_more(job, tmp_path):
+    plateau = {
+        "lr_scheduler_type": "reduce_lr_on_plateau",
+        "lr_scheduler_kwargs": {"patience": 0, "factor": 0.1},
+        "num_train_epochs": 6,
+        "learning_rate": 2e-4,
+    }
+    desk = Desk(tmp_path)
+    assert train(ready(job(training=plateau)).recipe, desk)
+    log = state_of(desk)["log_history"]
+    seen = [entry["eval_accuracy"] for entry in log if "eval_accuracy" in entry]
+    rates = [entry["learning_rate"] for entry in log if "learning_rate" in entry]
+    best, rate = -1.0, plateau["learning_rate"]
+    steps = len(rates) // len(seen)
+    for epoch, accuracy in enumerate(seen[:-1]):
+        rate = rate if accuracy > best else rate / 10
+        best = max(best, accuracy)
+        assert rates[(epoch + 1) * steps + 1] == pytest.approx(rate)
+    assert max(seen) > seen[0]  # so that falling with every rise would be seen
+
+
+def test_models_that_give_more_than_logits_are_measured(tmp_path):
+    (tmp_path / "bart").mkdir()
+    start = tiny_encoder_decoder(tmp_path / "bart", "bart")
+    data = {"train": write_rows(tmp_path / "rows.parquet", reviews(32))}
+    short = {"num_train_epochs": 1, "per_device_train_batch_size": 8}
+    job = job_of(tmp_path, "text-classification", start, data, training=short)
+    desk = Desk(tmp_path)
+    assert train(ready(job).recipe, desk)
+    assert 0 <= desk.scores[0] <= 1
+
+
+def test_padding_id_that_a_model_lacks_is_the_tokenizers(tmp_path):
+    """By it a decoder finds the last token of a row; here the end of a text is another."""
+    start = save_tiny(tmp_path / "llama", "llama", "AutoModelForSequenceClassification")
+    place = tmp_path / "llama" / "config.json"
+    config = json.loads(place.read_text())
+    place.write_text(json.dumps(config | {"pad_token_id": None, "eos_token_id": 2}))
+    data = {"train": write_rows(tmp_path / "rows.parquet", reviews(32))}
+    recipe = ready(job_of(tmp_path, "text-classification", start, data)).recipe
+    assert load(recipe.model).config.pad_token_id == recipe.facts.pad_token_id == 1
+
+
+def test_loss_of_tokens_kept_back_is_that_of_all_alike(tmp_path):
+    """However many rows are measured at once; texts have 3 to 20 words."""
+    start = save_tiny(tmp_path / "gpt2", "gpt2", "AutoModelForCausalLM")
+    texts = {"text": reviews(40)["text"]}
+    data = {"train": write_rows(tmp_path / "rows.parquet", texts), "validation_fraction": 0.5}
+    found = []
+    for rows in (1, 3, 64):
+        step = {"max_steps": 1, "learning_rate": 1e-9, "per_device_eval_batch_size": rows}
+        job = job_of(tmp_path, "text-generation", start, data, training=step)
+        desk = Desk(tmp_path / str(rows))
+        assert train(ready(job).recipe, desk)
+        (tmp_path / "model.training" / "training.json").unlink()
+        found += [one["eval_loss"] for one in state_of(desk)["log_history"] if "eval_loss" in one]
+    assert len(found) == 3
+    np.testing.assert_allclose(found, found[0], rtol=1e-5)
 
 
 def test_stopped_and_gone_on_with_it_is_the_same_training(job, tmp_path):

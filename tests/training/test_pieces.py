@@ -1,17 +1,21 @@
 """Order, losses, files of examples, batches and arguments, each by itself."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from ray.exceptions import RayError
+from ray.train import TrainingFailedError
 from torch.nn import functional
 
 from labelmill.batch import Encoded, Ragged
 from labelmill.config.training import TrainingSection
 from labelmill.errors import ConfigError
 from labelmill.learning import IGNORED, Examples
-from labelmill.training import examples
+from labelmill.training import examples, ray_group
 from labelmill.training.arguments import (
     arguments,
     metric,
@@ -136,6 +140,16 @@ def test_whatever_training_arguments_take_can_be_set():
 
 
 @pytest.mark.parametrize(
+    ("said", "steps"),
+    [({}, 10), ({"logging_steps": 7}, 7), ({"eval_steps": 30}, 30), ({"save_steps": 40}, 40)],
+)
+def test_each_checkpoint_is_measured_where_one_kind_of_steps_is_said(said, steps):
+    often = section(eval_strategy="steps", save_strategy="steps", **said)
+    chosen = arguments(often, measured=True, device="cpu")
+    assert (chosen["eval_steps"], chosen["save_steps"]) == (steps, steps)
+
+
+@pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"wieght_decay": 0.1}, "no such setting; did you mean 'weight_decay'?"),
@@ -161,6 +175,12 @@ def test_whatever_training_arguments_take_can_be_set():
 def test_what_is_wrong_is_told_before_anything_starts(settings, said):
     with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
         arguments(section(**settings), measured=True, device="cpu")
+
+
+def test_a_seed_is_one_that_numpy_takes():
+    assert section(seed=2**32 - 1).seed == np.random.RandomState(2**32 - 1).get_state()[1][0]
+    with pytest.raises(ValidationError, match="less than 4294967296"):
+        section(seed=2**32)
 
 
 def test_a_metric_that_there_is_not_is_refused():
@@ -205,3 +225,22 @@ def test_fsdp_on_two_gpus_is_taken():
     wish = section(fsdp=True, fsdp_config=config)
     refuse_without_gpus(wish, workers=2, device="cuda")
     assert arguments(wish, measured=True, device="cuda")["fsdp_config"] == config
+
+
+@pytest.mark.parametrize(
+    ("failures", "said"),
+    [
+        (
+            {0: RuntimeError("no gradient\nof a weight")},
+            r"worker 0: RuntimeError: no gradient of a weight; if it has lost another, .* memory",
+        ),
+        (
+            {0: RuntimeError("lost"), 1: RayError("it\nwas killed\n")},
+            "worker 1 died: was killed; most often memory runs out: lower .*batch_size",
+        ),
+    ],
+)
+def test_of_workers_that_failed_the_one_that_died_is_told_first(failures, said):
+    failed = TrainingFailedError("as Ray has it")
+    failed.worker_failures = failures
+    assert re.search(said, str(ray_group._unwrapped(failed)))

@@ -1,10 +1,12 @@
 """Whole trainings of tasks without labels: the result is a model that the task labels with."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 
 from labelmill.ops import plugins
 from labelmill.training import finetune
@@ -83,6 +85,29 @@ def test_the_result_labels(tmp_path, architecture, lora):
     assert after.schema == before.schema
     assert after.column(0).null_count == 0
     assert after.column(0).to_pylist() != before.column(0).to_pylist()
+
+
+def test_result_of_a_model_with_its_own_code_has_the_code(tmp_path):
+    start = Path(save_tiny(tmp_path / "start", "bert", "AutoModelForSequenceClassification"))
+    config = json.loads((start / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForSequenceClassification": "modeling_own.Own"}
+    (start / "config.json").write_text(json.dumps(config))
+    (start / "modeling_own.py").write_text(_OWN)
+    own = {"trust_remote_code": True}
+    data = {"text": TEXTS, "label": [text.split()[0] for text in TEXTS]}
+    place = trained(tmp_path, "text-classification", str(start), data, model=own)
+    assert (place / "modeling_own.py").read_text() == _OWN
+    loaded = transformers.AutoModelForSequenceClassification.from_pretrained(place, **own)
+    assert type(loaded).__name__ == "Own"
+
+
+_OWN = """
+from transformers import BertForSequenceClassification
+
+
+class Own(BertForSequenceClassification):
+    pass
+"""
 
 
 def test_a_new_head_learns_answers(tmp_path):

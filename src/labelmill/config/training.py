@@ -49,7 +49,7 @@ class TrainingSection(Section, extra="allow"):
         description="Compute in bfloat16 (weights stay in float32); "
         "auto: where the device computes in it.",
     )
-    seed: Annotated[int, Field(ge=0)] = Field(
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         default=42,
         description="Of the order of rows, dropout, new weights, and rows kept back.",
     )

@@ -46,5 +46,5 @@ DEFAULTS: Mapping[str, JsonValue] = {
     "report_to": ["tensorboard"],
     "save_total_limit": 2,
     "train_sampling_strategy": "group_by_length",
-    "ddp_find_unused_parameters": False,
+    "ddp_find_unused_parameters": True,  # DINOv2, CLIP and others have weights without a gradient
 }

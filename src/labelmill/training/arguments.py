@@ -39,6 +39,8 @@ def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[
     chosen: dict[str, Any] = {**DEFAULTS, **others}
     if not measured:
         chosen |= {"eval_strategy": "no"}
+    elif section.load_best_model_at_end:
+        _equal_steps(chosen)
     _refuse_unequal(section, chosen, measured=measured)
     _refuse_idle(section, chosen, measured=measured)
     if chosen["train_sampling_strategy"] not in _SAMPLING:
@@ -154,6 +156,16 @@ def _check(name: str, value: Any) -> None:
         ) from error
     except (TypeError, NameError):  # a type that pydantic does not know: TrainingArguments judges
         return
+
+
+def _equal_steps(chosen: dict[str, Any]) -> None:
+    """Where one kind of steps is not said, it is the other: each checkpoint is to be measured.
+
+    transformers would measure every `logging_steps` and save every 500, perhaps never.
+    """
+    if chosen["save_strategy"] == chosen["eval_strategy"] == "steps":
+        chosen.setdefault("eval_steps", chosen.get("save_steps", chosen["logging_steps"]))
+        chosen.setdefault("save_steps", chosen["eval_steps"])
 
 
 def _refuse_unequal(section: TrainingSection, chosen: Mapping[str, Any], *, measured: bool) -> None:

@@ -22,7 +22,7 @@ RESULTS = "training_results.json"  # a name that is no part of a model's identit
 # What transformers reads of a directory beside the files of the processor.
 _CONFIG = "config.json"
 _DRAFT = "result"
-_MODEL = (_CONFIG, "generation_config.json", "model*.safetensors", "model*.index.json")
+_MODEL = (_CONFIG, "generation_config.json", "model*.safetensors", "model*.index.json", "*.py")
 
 
 def export(

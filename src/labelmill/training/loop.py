@@ -9,7 +9,6 @@ import torch
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
-    PreTrainedConfig,
     PreTrainedModel,
     PrinterCallback,
     TrainingArguments,
@@ -34,7 +33,6 @@ from labelmill.training.seat import Seat
 from labelmill.training.trainer import TaskTrainer
 from labelmill.training.watching import Watch
 
-_LAYERDROP = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
 _MULTIPLE = 8  # lengths that GPUs multiply fast in half precision
 
 
@@ -74,7 +72,7 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch, resume: Path | None)
         grouped=recipe.grouped,
         shuffled=recipe.shuffled,
         model=model,
-        args=_arguments(recipe, seat, examples, model.config),
+        args=_arguments(recipe, seat, examples),
         data_collator=_collator(recipe, examples),
         train_dataset=examples,
         eval_dataset=StoredExamples(Path(recipe.validation)) if recipe.validation else None,
@@ -96,14 +94,12 @@ def _patience(most: int, resume: Path | None) -> EarlyStoppingCallback:
     return patience
 
 
-def _arguments(
-    recipe: TrainRecipe, seat: Seat, examples: StoredExamples, config: PreTrainedConfig
-) -> TrainingArguments:
+def _arguments(recipe: TrainRecipe, seat: Seat, examples: StoredExamples) -> TrainingArguments:
     measured = recipe.validation is not None
     chosen = dict(recipe.arguments)
-    # Layers that a step leaves out have no gradient for the workers to exchange.
-    if any(getattr(config, name, 0) for name in _LAYERDROP):
-        chosen["ddp_find_unused_parameters"] = True
+    if measured and chosen.get("lr_scheduler_type") == "reduce_lr_on_plateau":
+        mode = "min" if recipe.metric in LOWEST else "max"
+        chosen["lr_scheduler_kwargs"] = {"mode": mode, **(chosen.get("lr_scheduler_kwargs") or {})}
     return TrainingArguments(
         output_dir=str(seat.scratch),
         label_names=list(examples.layout.targets),

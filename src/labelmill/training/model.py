@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from labelmill.checkpoints import localize
+from labelmill.checkpoints import Checkpoint, localize, processor
 from labelmill.config.nearness import nearest
 from labelmill.config.training import LoraSection
 from labelmill.errors import ConfigError, ModelError
@@ -60,7 +60,7 @@ def whole(recipe: ModelRecipe) -> PreTrainedModel:
             f"model {checkpoint.source!r} cannot be loaded as {recipe.auto_class}: {error}"
         ) from error
     _refuse_holes(model, report, recipe)
-    return _complete(model)
+    return _complete(model, checkpoint)
 
 
 def _config(recipe: ModelRecipe, config: PreTrainedConfig) -> PreTrainedConfig:
@@ -94,12 +94,15 @@ def _refuse_holes(model: PreTrainedModel, report: Mapping[str, Any], recipe: Mod
         )
 
 
-def _complete(model: PreTrainedModel) -> PreTrainedModel:
-    """Decoders find the last token of a row by the padding id."""
+def _complete(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedModel:
+    """Decoders find the last token of a row by the padding id, which is the tokenizer's."""
     config = model.config.get_text_config()
     if getattr(config, "pad_token_id", 0) is None:
         eos = config.eos_token_id
-        config.pad_token_id = eos[0] if isinstance(eos, list) else eos
+        padding = getattr(processor(checkpoint), "pad_token_id", None)
+        if padding is None:
+            padding = eos[0] if isinstance(eos, list) else eos
+        config.pad_token_id = padding
     return model
 
 

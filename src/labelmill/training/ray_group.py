@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from labelmill.training.seat import Standing
 CHECKPOINTS = "checkpoints"
 _OPTIMIZER = "optimizer"  # how the name of its file begins
 _POLL = 0.3  # seconds
+_HEAD = 300  # characters of an error that are told
+_MEMORY = "most often memory runs out: lower training.per_device_train_batch_size"
 
 Show = Callable[[Standing], None]
 
@@ -193,11 +195,23 @@ def _unwrapped(error: BaseException) -> BaseException:
             seen = getattr(seen, "cause", None) or seen.__cause__
     if not failures:
         return error
-    first = str(next(iter(failures.values()))).strip().splitlines()
     return EngineError(
-        f"a worker died more often than resources.max_failures allows: {first[-1] if first else ''}"
-        "; most often memory runs out: lower training.per_device_train_batch_size; running the "
-        "same command again goes on from the last checkpoint"
+        f"workers failed more often than resources.max_failures allows: {_told(failures)}; running "
+        "the same command again goes on from the last checkpoint"
+    )
+
+
+def _told(failures: Mapping[int, BaseException]) -> str:
+    """Of a worker that died, else of what one raised: see `ray_worker._final`."""
+    for rank, failure in failures.items():
+        if not isinstance(failure, RuntimeError):
+            (*_, last) = str(failure).strip().splitlines() or [""]
+            return f"worker {rank} died: {last}; {_MEMORY}"
+    rank, failure = next(iter(failures.items()))
+    said = " ".join(str(failure).split())
+    return (
+        f"worker {rank}: {type(failure).__name__}: {said:.{_HEAD}}; if it has lost another, "
+        f"{_MEMORY}"
     )
 
 

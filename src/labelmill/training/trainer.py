@@ -47,6 +47,7 @@ class TaskTrainer(Trainer):
         self._grouped = grouped
         self._shuffled = shuffled
         self._step_loss: torch.Tensor | None = None  # of the last step, on its device
+        self._seen = _nothing(self.args.device)
         # Both say that a loss is that of a whole step already, not of one of its batches.
         self.loss_is_scaled_for_ga = True
         self.model_accepts_loss_kwargs = True
@@ -104,10 +105,17 @@ class TaskTrainer(Trainer):
 
     @override
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """With what else is measured of the model."""
+        """With what else is measured of the model, and the loss of all labels alike.
+
+        transformers' is a mean of the batches' means, which changes with their size. What several
+        workers take twice, so that all have as many rows, counts twice.
+        """
+        self._seen = _nothing(self.args.device)
         seen = super().evaluation_loop(*args, **kwargs)
         prefix = kwargs.get("metric_key_prefix", "eval")
         metrics: dict[str, float] = seen.metrics or {}
+        total, count = self.accelerator.reduce(self._seen).tolist()
+        metrics[f"{prefix}_loss"] = total / max(count, 1.0)
         if not math.isfinite(metrics[f"{prefix}_loss"]):
             raise _diverged("the loss of the rows kept back", self.state.global_step)
         more = of_loss(self._loss.objective, metrics[f"{prefix}_loss"])
@@ -145,7 +153,12 @@ class TaskTrainer(Trainer):
         if model.training and num_items_in_batch is not None:
             loss = total * self.accelerator.num_processes / num_items_in_batch
         else:
-            loss = total / self._loss.count(targets).clamp(min=1).to(total.device)
+            count = self._loss.count(targets).to(total.device)
+            self._seen += torch.stack([total.detach().double(), count.double()])
+            loss = total / count.clamp(min=1)
+        # Of all else that a model gives transformers would make predictions.
+        if "logits" in outputs:
+            outputs = {"logits": outputs["logits"]}
         return (loss, outputs) if return_outputs else loss
 
     def _total(
@@ -159,6 +172,11 @@ class TaskTrainer(Trainer):
             given |= decoder_inputs(self.accelerator.unwrap_model(model), targets["labels"])
         outputs = model(**given)
         return outputs, self._loss.total(outputs, targets)
+
+
+def _nothing(device: torch.device) -> torch.Tensor:
+    """Sum and count of losses."""
+    return torch.zeros(2, dtype=torch.float64, device=device)
 
 
 def _diverged(what: str, step: int) -> EngineError:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import IntervalStrategy
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from typing_extensions import override
 
 from labelmill.training.seat import Seat, Standing
@@ -14,6 +14,7 @@ from labelmill.training.seat import Seat, Standing
 EVERY = 0.5  # seconds
 _ASK = 10  # steps between two questions to all workers whether to stop
 _EPOCH = IntervalStrategy.EPOCH
+_WITHOUT_EPOCHS = {SaveStrategy.NO, SaveStrategy.STEPS}
 
 
 class Watch(TrainerCallback):
@@ -58,8 +59,9 @@ class Watch(TrainerCallback):
             # An epoch that ends here is measured and kept as if nobody had wished anything.
             if not (_ends_an_epoch(state) and _EPOCH in (args.eval_strategy, args.save_strategy)):
                 self.stopped = control.should_save = control.should_training_stop = True
-        if state.global_step >= state.max_steps and args.save_strategy == "no":
-            control.should_save = True  # the result is made of a checkpoint
+        if _ends(args, state):
+            # The result is made of a checkpoint; what is measured now is to be in it.
+            control.should_save = args.eval_strategy != _EPOCH
 
     @override
     def on_epoch_end(
@@ -67,6 +69,8 @@ class Watch(TrainerCallback):
     ) -> None:
         if self.stopped:  # in the middle of an epoch: its checkpoint is kept already
             control.should_save = control.should_evaluate = False
+        elif _ends(args, state):
+            control.should_save = args.eval_strategy == _EPOCH
         elif self._stopping:
             self.stopped = control.should_save = control.should_training_stop = True
 
@@ -98,6 +102,11 @@ class Watch(TrainerCallback):
             learning_rate=self._logs.get("learning_rate"),
             metrics=metrics or None,
         )
+
+
+def _ends(args: TrainingArguments, state: TrainerState) -> bool:
+    """Whether the training ends here, and is not saved at the end of its epoch in any case."""
+    return state.global_step >= state.max_steps and args.save_strategy in _WITHOUT_EPOCHS
 
 
 def _ends_an_epoch(state: TrainerState) -> bool:
