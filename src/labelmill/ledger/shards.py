@@ -110,12 +110,12 @@ def missing_records(
 
 
 def _refuse_twice(records: ShardRecords, listed: Mapping[str, Shard]) -> None:
-    """Raise InputError where a file of the run comes again under another path."""
+    """Raise InputError where a file of the run comes again under another path, changed or not."""
     new = [shard for shard in listed.values() if records.get(shard.path) is None]
     known = {record.shard.url: record.shard for record in records} if new else {}
     for shard in new:
         same = known.get(shard.url)
-        if same is not None and not _changes(same, shard):
+        if same is not None:
             raise InputError(
                 f"{shard.url!r} is shard {same.path!r} of the run, and {shard.path!r} by the paths "
                 "of this job; its rows would be labelled twice; name source.path as it was, with "
