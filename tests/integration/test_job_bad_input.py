@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,7 @@ from labelmill import verification
 from labelmill.cli import group, labelling
 from labelmill.errors import ConfigError, InputError, StorageError
 from labelmill.ledger.status import read_status, rejects_of
+from labelmill.stages.board import Board, Past
 from tests.support import inline
 from tests.support.bad_corpus import SHARDS, TOGETHER, Became, differences, lay, what_became
 from tests.support.bad_shards import BadShard, row, rows
@@ -492,6 +493,27 @@ def test_members_that_disagree_are_kept_beside_shards_of_tables(tmp_path: Path, 
     assert (status.rows_labelled, status.rows_rejected) == (3, 0)
     found = pq.read_table(tmp_path / "out" / "a.jsonl-00000.parquet")["s"].to_pylist()
     assert found == [{"x": "1"}, {"x": '"q"'}]
+
+
+def test_split_without_rows_to_predict_is_not_the_one_that_is_compared(
+    tmp_path: Path, model: str
+) -> None:
+    class Noting(Board):
+        begun: ClassVar[list[str]] = []
+
+        def begin(self, split: str) -> Past:
+            self.begun.append(split)
+            return super().begin(split)
+
+    data = b'{"text": null}\n' * 100 + rows(5)
+    lay(tmp_path / "in", [BadShard(name="a.jsonl", data=data)])
+    wanted = settings(tmp_path, model)
+    wanted["model"] |= {"precision": "bfloat16", "engine": "pytorch"}
+
+    status = inline.label(inline.job_of(tmp_path, wanted), board=Noting(check=True))
+
+    assert (status.rows_labelled, status.rows_rejected, status.splits) == (5, 100, 2)
+    assert len(Noting.begun) == len(status.agreement) == 1
 
 
 def test_self_check_compares_rows_that_get_a_label(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ NOT_FINITE = "the model's output is not a finite number"
 TRIES = 2  # a replica may die twice over a split before the split is suspect
 _LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
 LIMIT = 6  # deaths over a split after which it is given up, while it is judged too
+_UNSEEN = Past()
 _POST_EVERY = 0.5  # seconds
 
 
@@ -47,8 +48,9 @@ class Replica:
             return parcel.skip()
         split = parcel.head.split.id
         started = time.perf_counter()
-        past = self._board.begin(split)
         encoded = parcel.encoded()
+        # One without rows would hold the place of the split that is compared with float32.
+        past = self._board.begin(split) if len(encoded) else _UNSEEN
         lethal = self._lethal(split, past, encoded)
         encoded = without(encoded, lethal)
         done = self._inference.run(encoded, self._poster(split))
