@@ -8,12 +8,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 from ray.exceptions import RayError
-from ray.train import TrainingFailedError
+from ray.train import ControllerError, TrainingFailedError
 from torch.nn import functional
 
 from labelmill.batch import Encoded, Ragged
 from labelmill.config.training import TrainingSection
-from labelmill.errors import ConfigError
+from labelmill.errors import ConfigError, EngineError
 from labelmill.learning import IGNORED, Examples
 from labelmill.training import examples, ray_group
 from labelmill.training.arguments import (
@@ -244,3 +244,12 @@ def test_of_workers_that_failed_the_one_that_died_is_told_first(failures, said):
     failed = TrainingFailedError("as Ray has it")
     failed.worker_failures = failures
     assert re.search(said, str(ray_group._unwrapped(failed)))
+
+
+def test_what_ends_ray_itself_is_told_in_one_line():
+    """As where Ray kills its own actors, since something else has taken the memory."""
+    failed = ControllerError(RayError("4 worker(s) were killed\n  for memory" + "." * 999))
+    found = ray_group._unwrapped(failed)
+    assert isinstance(found, EngineError)
+    said = r"Ray ended the training: 4 worker\(s\) were killed for memory\.{200,280}; running .*"
+    assert re.fullmatch(said, str(found))

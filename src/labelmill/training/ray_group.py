@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
+from ray.train import (
+    CheckpointConfig,
+    FailureConfig,
+    Result,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+)
 from ray.train.torch import TorchTrainer
 
 from labelmill.config.train_job import WorkersSection
@@ -193,12 +200,13 @@ def _unwrapped(error: BaseException) -> BaseException:
             if isinstance(seen, LabelmillError):
                 return type(seen)(str(seen))
             seen = getattr(seen, "cause", None) or seen.__cause__
-    if not failures:
+    if failures:
+        said = f"workers failed more often than resources.max_failures allows: {_told(failures)}"
+    elif isinstance(error, TrainingFailedError):
+        said = f"Ray ended the training: {_line(getattr(error, 'controller_failure', error))}"
+    else:
         return error
-    return EngineError(
-        f"workers failed more often than resources.max_failures allows: {_told(failures)}; running "
-        "the same command again goes on from the last checkpoint"
-    )
+    return EngineError(f"{said}; running the same command again goes on from the last checkpoint")
 
 
 def _told(failures: Mapping[int, BaseException]) -> str:
@@ -208,11 +216,13 @@ def _told(failures: Mapping[int, BaseException]) -> str:
             (*_, last) = str(failure).strip().splitlines() or [""]
             return f"worker {rank} died: {last}; {_MEMORY}"
     rank, failure = next(iter(failures.items()))
-    said = " ".join(str(failure).split())
-    return (
-        f"worker {rank}: {type(failure).__name__}: {said:.{_HEAD}}; if it has lost another, "
-        f"{_MEMORY}"
-    )
+    kind = type(failure).__name__
+    return f"worker {rank}: {kind}: {_line(failure)}; if it has lost another, {_MEMORY}"
+
+
+def _line(error: BaseException) -> str:
+    """The head of what it says, in one line."""
+    return f"{' '.join(str(error).split()):.{_HEAD}}"
 
 
 class _Fetching:
