@@ -135,3 +135,15 @@ def _files(place: Path) -> dict[Path, tuple[int, int]]:
         for path in place.rglob("*")
         if path.is_file()
     }
+
+
+@pytest.mark.parametrize("broken", ["a file", "an empty note"])
+def test_directory_that_cannot_be_used_is_refused(tmp_path, broken):
+    place = tmp_path / "demo"
+    if broken == "a file":
+        place.write_text("")
+    else:
+        place.mkdir()
+        (place / "demo.json").write_text("")
+    with pytest.raises(ConfigError, match=r"--dir: '.*demo' cannot be used: .*another directory"):
+        demo._claim(place, 1500)

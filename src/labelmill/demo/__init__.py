@@ -110,10 +110,17 @@ def _claim(place: Path, rows: int) -> None:
     if rows < FEWEST_ROWS:
         raise ConfigError(f"the demo needs at least {FEWEST_ROWS} rows (got {rows})")
     note = place / "demo.json"
-    if not note.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps({"rows": rows}) + "\n", "utf-8")
-    before = json.loads(note.read_text("utf-8"))["rows"]
+    try:
+        if not note.exists():
+            place.mkdir(parents=True, exist_ok=True)
+            draft = note.with_suffix(".draft")
+            draft.write_text(json.dumps({"rows": rows}) + "\n", "utf-8")
+            draft.replace(note)
+        before = json.loads(note.read_text("utf-8"))["rows"]
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--dir: {str(place)!r} cannot be used: {error}; give another directory"
+        ) from error
     if before != rows:
         raise ConfigError(
             f"{str(place)!r} holds a demo of {before} rows, not {rows}; "

@@ -29,7 +29,7 @@ class AbstainingScorer:
 
     takes_null = True
     takes_empty = True
-    takes_blank = True
+    gaps: Sequence[str] = ()
 
     def __init__(self) -> None:
         self.columns: Sequence[str] = ("answer", "answers")

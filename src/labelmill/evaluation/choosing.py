@@ -54,7 +54,7 @@ def scorer(
     if "label" in added.names:
         return _of_labels(added, settings, names)
     if "entities" in added.names:
-        return _of_entities(settings)
+        return _of_entities(settings, names)
     if settings.get("options.no_answer") and "answers" in added.names:
         return abstention.AbstainingScorer()
     text = _of_text(added, tokenize)
@@ -74,13 +74,13 @@ def _of_labels(added: pa.Schema, settings: Mapping[str, Any], names: Sequence[st
     return multi_label.MultiLabelScorer(gold, listed=listed)
 
 
-def _of_entities(settings: Mapping[str, Any]) -> Scorer:
+def _of_entities(settings: Mapping[str, Any], names: Sequence[str]) -> Scorer:
     if settings.get("options.aggregation") == "none":
         raise ConfigError(
             "the run lists single tokens (options.aggregation: none), which are no entities; label "
             "again with aggregation 'simple', or evaluate another run"
         )
-    return tagging.TaggingScorer(settings.get("source.columns.words"))
+    return tagging.TaggingScorer(settings.get("source.columns.words"), names)
 
 
 def _of_text(added: pa.Schema, tokenize: str | None) -> Scorer | None:
@@ -114,7 +114,7 @@ def _of_numbers(added: pa.Schema, settings: Mapping[str, Any]) -> Scorer:
 
 
 def _refuse_idle(added: pa.Schema, names: Sequence[str], tokenize: str | None) -> None:
-    if names and "label" not in added.names:
-        raise ConfigError("--names: is for runs that give labels; remove it")
+    if names and not {"label", "entities"} & set(added.names):
+        raise ConfigError("--names: is for runs that give labels or entities; remove it")
     if tokenize is not None and "translation" not in added.names:
         raise ConfigError("--tokenize: is for the BLEU of translations; remove it")

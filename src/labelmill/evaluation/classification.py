@@ -31,7 +31,7 @@ class ClassificationScorer:
 
     takes_null = False
     takes_empty = False
-    takes_blank = False
+    gaps: Sequence[str] = ("",)
 
     def __init__(self, gold: GoldLabels, *, listed: bool) -> None:
         """`listed`: the column `scores` holds every label."""

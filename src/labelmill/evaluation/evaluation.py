@@ -6,7 +6,7 @@ scorer, linear in rows with a few bytes each, and 4 bytes a row for each `by`; s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,7 @@ class _Pass:
         self._error = "error" in self._added().names
         self._scorer: Scorer = choosing.scorer(self._added(), settings, wish.names, wish.tokenize)
         self._gold: Gold = _gold(wish)
+        self._refuse_own_answer()
         self._slices = [Slices(column) for column in wish.by]
         self._rows = RunRows(self._store, self._manifest)
         self._counts: Counter[str] = Counter()
@@ -112,6 +113,19 @@ class _Pass:
         kept = set(self._manifest.source_schema.names)
         ours = [each for each in self._manifest.schema if each.name not in kept]
         return pa.schema([(each.name.removeprefix(self._prefix), each.type) for each in ours])
+
+    def _refuse_own_answer(self) -> None:
+        """Raise ConfigError where the answers would be measured against themselves."""
+        named = self._manifest.schema.names
+        ours = set(named) - set(self._manifest.source_schema.names)
+        gold = self._gold.column
+        root = gold if gold in named else gold.partition(".")[0]
+        if self._wish.key is None and root in ours:
+            raise ConfigError(
+                f"--gold: {gold!r} is a column that the run itself wrote, not one of the source; "
+                "label with the source's column in source.keep (and with output.prefix, where both "
+                "have one name), or give a gold file with --key"
+            )
 
     def _read(self) -> None:
         self._rows.look(self._entries(State(self._store)), self._columns())
@@ -156,7 +170,7 @@ class _Pass:
         """Count the rows of a batch, and score those that can be."""
         gold = self._gold.of(table[self._gold.column].combine_chunks())
         labelled, good = self._labelled(table)
-        known = _there(gold, empty=self._scorer.takes_empty, blank=self._scorer.takes_blank)
+        known = _there(gold, empty=self._scorer.takes_empty, gaps=self._scorer.gaps)
         chosen = good & labelled & known
         self._counts.update(
             unlabelled=int((good & ~labelled).sum()),
@@ -197,18 +211,18 @@ def _gold(wish: Wish) -> Gold:
     return GoldColumn(wish.gold)
 
 
-def _there(gold: pa.Array, *, empty: bool, blank: bool) -> Flags:
+def _there(gold: pa.Array, *, empty: bool, gaps: Sequence[str]) -> Flags:
     """[rows] whether there is a gold value; NaN, as other libraries write what is missing, is none.
 
-    `empty`: a list of nothing is one; `blank`: a text of nothing is one, which is all that CSV has
-    for what is missing.
+    `empty`: a list of nothing is one. `gaps`: texts that are none; CSV has only such.
     """
     there = _flags(gold.is_valid())
     gold = texts_of(gold)
     if pt.is_floating(gold.type):
         return there & ~_flags(pc.fill_null(pc.is_nan(gold), True))  # noqa: FBT003
-    if (pt.is_string(gold.type) or pt.is_large_string(gold.type)) and not blank:
-        return there & _flags(pc.fill_null(pc.not_equal(gold, ""), False))  # noqa: FBT003
+    if gaps and (pt.is_string(gold.type) or pt.is_large_string(gold.type)):
+        plain = pc.utf8_lower(pc.utf8_trim_whitespace(gold))
+        return there & ~_flags(pc.is_in(plain, value_set=pa.array(gaps, plain.type)))
     if (pt.is_list(gold.type) or pt.is_large_list(gold.type)) and not empty:
         rows = pc.list_parent_indices(gold).filter(gold.flatten().is_valid())
         return np.bincount(rows.to_numpy(zero_copy_only=False), minlength=len(gold)) > 0

@@ -8,6 +8,7 @@ where there is one way to do it:
     2. the model's own labels are numbers: "0", "1", ...
     3. the model's own labels are "LABEL_0", "LABEL_1", ...
     4. the job named the labels in the model's order (`options.labels`)
+    5. they are booleans, and the model's own labels are "false" and "true"
 """
 
 import re
@@ -55,6 +56,7 @@ class GoldLabels:
         self._names, self._ordered = names, ordered
         self._vocabulary = Vocabulary()
         self._numbers: bool | None = None
+        self._truths = False
 
     def ids(self, gold: pa.Array) -> npt.NDArray[np.int32]:
         """[gold] numbers of our own, for `resolved`; raises ConfigError for another type."""
@@ -63,6 +65,7 @@ class GoldLabels:
         numbers = not (pt.is_string(gold.type) or pt.is_large_string(gold.type))
         if self._numbers is None:
             self._numbers = numbers
+            self._truths = pt.is_boolean(gold.type)
         if numbers != self._numbers:
             raise ConfigError("--gold: labels are names here and numbers there; make them alike")
         return self._vocabulary.ids(_whole(gold) if numbers else gold.cast(pa.large_string()))
@@ -78,8 +81,8 @@ class GoldLabels:
             if self._names:
                 raise ConfigError("--names: is for gold labels that are numbers; remove it")
             return found
-        if self._names:
-            return tuple(_named(number, self._names) for number in found)
+        if names := self._names or (self._truths and _spelled(known)):
+            return tuple(_named(number, names) for number in found)
         if all(map(_WHOLE.fullmatch, known)):
             return found
         if all(map(_NUMBERED.fullmatch, known)):
@@ -112,6 +115,12 @@ def _named(number: str, names: Sequence[str]) -> str:
             "counted from 0; give all names with --names"
         )
     return names[int(number)]
+
+
+def _spelled(known: Sequence[str]) -> tuple[str, ...]:
+    """False and true as the model's labels spell them; nothing where they are others."""
+    pairs = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
+    return next((pair for pair in pairs if known and set(known) <= set(pair)), ())
 
 
 def _whole(gold: pa.Array) -> pa.Array:

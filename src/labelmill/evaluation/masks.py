@@ -21,7 +21,7 @@ class MaskScorer:
 
     takes_null = False
     takes_empty = False
-    takes_blank = False
+    gaps: Sequence[str] = ("",)
 
     def __init__(self) -> None:
         self.columns: Sequence[str] = ("fills",)

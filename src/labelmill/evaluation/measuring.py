@@ -8,6 +8,7 @@ from labelmill.evaluation.scored import Numbers, Scored, Told, Values, plain
 from labelmill.evaluation.slices import Slices
 
 _NONE = (None, None)  # the ends of no interval
+_UNDEFINED = "it is not defined for these rows"
 
 
 def measured(scored: Scored, resamples: int, seed: int) -> tuple[dict[str, Measured], Told]:
@@ -23,7 +24,8 @@ def measured(scored: Scored, resamples: int, seed: int) -> tuple[dict[str, Measu
     }
     return metrics, Told(
         tables=tuple(table for table in told.tables if table.rows),
-        left_out=told.left_out,
+        left_out={name: _UNDEFINED for name, found in metrics.items() if found.value is None}
+        | dict(told.left_out),
         notes=(*told.notes, *said),
         signatures=told.signatures,
     )

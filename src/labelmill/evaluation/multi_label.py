@@ -34,7 +34,7 @@ class MultiLabelScorer:
 
     takes_null = False
     takes_empty = True
-    takes_blank = False
+    gaps: Sequence[str] = ("",)
 
     def __init__(self, gold: GoldLabels, *, listed: bool) -> None:
         """`listed`: the column `scores` holds every label."""

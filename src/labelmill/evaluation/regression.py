@@ -24,7 +24,7 @@ class RegressionScorer:
 
     takes_null = False
     takes_empty = False
-    takes_blank = False
+    gaps: Sequence[str] = ("", "nan")
 
     def __init__(self, column: str) -> None:
         """`column`: of the task's, a number."""
@@ -50,13 +50,17 @@ class ScoredNumbers:
         """Both [rows]; a row where one is not finite is told, and all but Spearman's become NaN."""
         self._gold, self._given = gold, given
         self._moments = _moments(gold, given)
+        self._finite = bool(np.isfinite(self._moments).all())
         self.patterns = np.arange(len(gold), dtype=np.int32)
         self.kinds = len(gold)
         self.sorts = 2
 
     def counted(self, counts: Numbers) -> Values:
         """See Scored."""
-        means = (counts.astype(np.float64) @ self._moments) / counts.sum()
+        weights, moments = counts.astype(np.float64), self._moments
+        if not self._finite:  # 0 times NaN is NaN: rows that are not drawn must not be there
+            weights, moments = weights[counts > 0], moments[counts > 0]
+        means = (weights @ moments) / counts.sum()
         gold, given, gold_square, given_square, product, error, error_square = means.tolist()
         spread, other = _variance(gold, gold_square), _variance(given, given_square)
         return {
@@ -84,8 +88,9 @@ class ScoredNumbers:
 def _numbers(gold: pa.Array) -> npt.NDArray[np.float64]:
     """Numbers, or the text of numbers, as CSV has them."""
     try:
-        gold = pc.utf8_trim_whitespace(gold) if pt.is_string(gold.type) else gold
-        found = gold.cast(pa.float64(), safe=pt.is_string(gold.type))
+        is_text = pt.is_string(gold.type) or pt.is_large_string(gold.type)
+        gold = pc.utf8_trim_whitespace(gold) if is_text else gold
+        found = gold.cast(pa.float64(), safe=is_text)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ConfigError(
             f"--gold: is of type {gold.type}, expected a number in each row: {error}"

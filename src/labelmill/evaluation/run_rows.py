@@ -19,6 +19,7 @@ from labelmill.formats import Format, ReadRequest
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.receipt import Entry
 from labelmill.ops import plugins
+from labelmill.ops.json_types import is_extra, is_json_text, json_text
 from labelmill.splits import Shard
 from labelmill.storage import FileMissing, Store, join
 
@@ -34,9 +35,7 @@ class RunRows:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self._store, self._manifest = store, manifest
         # By name, as JSON Lines are read; what their lines hold more than we planned is added.
-        self._fields = {
-            each.name: pa.field(each.name, json_type(each.type)) for each in manifest.schema
-        }
+        self._fields = {each.name: _as_lines(each) for each in manifest.schema}
         self.unreadable = 0  # rows with a value that no column can hold; they are left out
 
     def look(self, entries: Iterable[Entry], columns: Sequence[str]) -> None:
@@ -82,9 +81,14 @@ class RunRows:
 
     def _parquet(self, entry: Entry, roots: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
         with self._store.open(entry["part"]) as file:
-            parquet = pq.ParquetFile(file)
-            for batch in parquet.iter_batches(json_columns.RULE.split_rows, columns=list(roots)):
-                yield pa.table(batch), 0
+            try:
+                parquet = pq.ParquetFile(file, page_checksum_verification=True)
+                rows = json_columns.RULE.split_rows
+                for batch in parquet.iter_batches(rows, columns=list(roots)):
+                    yield json_columns.spelled(pa.table(batch)), 0
+            except (OSError, pa.ArrowNotImplementedError) as error:
+                # The decoder's verdict on damaged bytes; what the disk refuses is a StorageError.
+                raise pa.ArrowInvalid(str(error)) from error
 
     def _lines(self, entry: Entry, roots: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
         if not entry["rows_written"]:
@@ -111,6 +115,13 @@ def shard_tables(shard: Shard, columns: pa.Schema) -> Iterator[tuple[pa.Table, i
         good = split.rows.good
         table = pa.table(dict(split.rows.kept), schema=columns).filter(good)
         yield json_columns.spelled(table), len(split.rows) - len(table)
+
+
+def _as_lines(field: pa.Field) -> pa.Field:
+    """The column as JSON Lines are read; JSON text is any value there, uint64 more than int64."""
+    if is_json_text(field) or is_extra(field) or pt.is_uint64(field.type):
+        return json_text(field.name)
+    return pa.field(field.name, json_type(field.type))
 
 
 def json_type(kind: pa.DataType) -> pa.DataType:

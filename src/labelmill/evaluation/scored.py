@@ -85,7 +85,7 @@ class Scorer(Protocol):
     columns: Sequence[str]  # of the task's, without prefix; the first decides whether a row counts
     takes_null: bool  # whether a row whose first column is null is scored all the same
     takes_empty: bool  # whether an empty list is a gold value, and no gap
-    takes_blank: bool  # whether an empty text is
+    gaps: Sequence[str]  # texts, without case and spaces around, that are none either
 
     def add(self, labelled: pa.Table, gold: pa.Array) -> None:
         """Rows with `columns` and their gold values, none of them null.

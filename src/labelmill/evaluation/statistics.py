@@ -46,7 +46,7 @@ class TextScorer:
         """`may_be_empty`: a null text, or an empty list of gold texts, is an answer: none."""
         self.columns: Sequence[str] = (column,)
         self.takes_null = self.takes_empty = may_be_empty
-        self.takes_blank = True
+        self.gaps: Sequence[str] = ()
         self._measures = measures
         self._chunks: list[list[Sums]] = [[] for _ in measures]
 

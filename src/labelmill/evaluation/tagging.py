@@ -4,12 +4,14 @@ Gold comes in one of two forms:
 
     list<struct<label, start, end>>   characters of the text, as the column `entities` has them;
                                       more fields do not matter; label "O" is no entity
-    list<string>                      a tag for each word (BIO, IOB1 or BIOES), for jobs that label
-                                      lists of words; the words must be among the kept columns
+    list<string>                      a tag for each word (BIO, IOB1, BIOES, BILOU, or plain names
+                                      such as "NOUN"), for jobs that label lists of words; the words
+                                      must be among the kept columns
 
-Tags are read by seqeval's rule. Then an entity of the model is compared by the words that it
-touches, so that punctuation which the model leaves out of a word costs nothing. Memory: some
-hundred bytes for each *different* outcome of a row, 4 for each row.
+Tags are read by seqeval's rule, as `ops.entities` reads those of the model. Then an entity of the
+model is compared by the words that it touches, so that punctuation which the model leaves out of a
+word costs nothing. Memory: some hundred bytes for each *different* outcome of a row, 4 for each
+row.
 """
 
 from collections import Counter
@@ -30,18 +32,23 @@ METRICS = ("entity_f1", "entity_precision", "entity_recall", "entity_f1_macro")
 Entity = tuple[str, int, int]  # label, first place, place after the last
 Outcome = tuple[tuple[str, int, int, int], ...]  # of each label: right, given, gold
 
+_SAME = {"U": "S", "L": "E"}  # prefixes of BILOU and BIOES
+
 
 class TaggingScorer:
     """See the module."""
 
     takes_null = False
     takes_empty = True
-    takes_blank = False
+    gaps: Sequence[str] = ("",)
 
-    def __init__(self, words: str | None) -> None:
-        """`words`: the column of the output with each row's words, where the job labels words."""
+    def __init__(self, words: str | None, names: Sequence[str] = ()) -> None:
+        """`words`: the column of the output with each row's words, where the job labels words.
+
+        `names`: of tags that are numbers, as the command line says.
+        """
         self.columns: Sequence[str] = ("entities",)
-        self.words = words
+        self.words, self._names = words, names
         self._outcomes: dict[Outcome, int] = {}
         self._chunks: list[npt.NDArray[np.int32]] = []
 
@@ -58,6 +65,7 @@ class TaggingScorer:
     def _pairs(self, labelled: pa.Table, gold: pa.Array) -> Iterable[tuple[set[Entity], ...]]:
         """Entities and gold entities of each row."""
         given = labelled["entities"].to_pylist()
+        gold = _named(gold, self._names)
         form = _form(gold.type)
         if form == "spans":
             pairs = zip(given, gold.to_pylist(), strict=True)
@@ -136,6 +144,26 @@ def outcome(given: set[Entity], gold: set[Entity]) -> Outcome:
     return tuple((name, right[name], ours[name], theirs[name]) for name in sorted(ours | theirs))
 
 
+def _named(gold: pa.Array, names: Sequence[str]) -> pa.Array:
+    """Lists of numbers as lists of their names; other gold as it is."""
+    kind = gold.type
+    numbers = (pt.is_list(kind) or pt.is_large_list(kind)) and pt.is_integer(kind.value_type)
+    if names and not numbers:
+        raise ConfigError("--names: is for gold labels that are numbers; remove it")
+    if not numbers or not names:
+        return gold
+    listed = gold.to_pylist()
+    found = {tag for tags in listed for tag in tags if tag is not None}
+    for tag in sorted(found):
+        if not 0 <= tag < len(names):
+            raise ConfigError(
+                f"--gold: tag {tag} has no name, there are {len(names)}, counted from 0; give all "
+                "names with --names"
+            )
+    told = [[None if tag is None else names[tag] for tag in tags] for tags in listed]
+    return pa.array(told, pa.list_(pa.string()))
+
+
 def _form(kind: pa.DataType) -> str:
     """Either "spans" or "tags"; raises ConfigError for another type."""
     if pt.is_list(kind) or pt.is_large_list(kind):
@@ -149,7 +177,7 @@ def _form(kind: pa.DataType) -> str:
             return "spans"
     raise ConfigError(
         f"--gold: is of type {kind}, expected list<struct<label, start, end>>, or a list with a "
-        "tag (string) for each word"
+        "tag for each word: a string, or a number that --names has a name for"
     )
 
 
@@ -170,13 +198,23 @@ def _tagged(tags: Sequence[str | None], words: Sequence[str]) -> set[Entity]:
             f"--gold: a row has {len(tags)} tags for {len(words)} words ({words[:5]!r}, ...); "
             "expected one for each; mend the gold column"
         )
-    if None in tags:
+    if not all(tags):
         raise InputError(
-            f"--gold: a tag is null (of {words[:5]!r}, ...); expected 'O' where there is no "
-            "entity; mend the gold column"
+            f"--gold: a tag is null or empty (of {words[:5]!r}, ...); expected 'O' where there is "
+            "no entity; mend the gold column"
         )
-    entities = libraries.load("seqeval.metrics.sequence_labeling").get_entities(list(tags))
-    return {(label, first, last + 1) for label, first, last in entities}
+    read = libraries.load("seqeval.metrics.sequence_labeling").get_entities
+    return {(label, first, last + 1) for label, first, last in read(list(map(_bioes, tags)))}
+
+
+def _bioes(tag: str | None) -> str:
+    """The tag as seqeval knows it: BILOU's U and L are S and E, and a plain name goes on (I)."""
+    if tag is None or tag == "O":
+        return "O"
+    prefix, dash, kind = tag[:1], tag[1:2], tag[2:]
+    if dash != "-" or not kind or prefix not in "BIESLU":
+        return f"I-{tag}"
+    return f"{_SAME.get(prefix, prefix)}-{kind}"
 
 
 def _touched(entities: Sequence[dict[str, Any]], words: Sequence[str]) -> set[Entity]:
