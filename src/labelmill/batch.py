@@ -44,6 +44,7 @@ class SentenceFacts:
     max_length: int | None = None  # tokens a text is cut to; None: as many as the model takes
     prompts: Mapping[str, str] = field(default_factory=dict)  # by name; put before a text
     prompt_name: str | None = None  # of the prompt for who asks for none
+    truncate: int | None = None  # numbers of an embedding that are kept; None: all
     pool_prompt: bool = True  # the prompt's tokens are pooled with the text's
     fault: str | None = None  # what of it we cannot do, which only matters to who wants embeddings
 

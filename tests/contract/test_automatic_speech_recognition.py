@@ -1,5 +1,6 @@
 """automatic-speech-recognition writes what the model and transformers' own pipeline write."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,21 @@ def test_whisper_is_asked_as_the_options_say(whisper, options, asked):
     expected = [recognize(sound.copy(), generate_kwargs=settings) for sound in SOUNDS]
     assert_as_the_pipeline(table, expected)
     assert table != label(path, TASK, {"audio": FILES}, Options(**SHORT))
+
+
+def test_whisper_tuned_for_a_language_is_asked_for_it(whisper, tmp_path):
+    """As checkpoints say it that are older than the settings `language` and `task`."""
+    path = tiny_whisper(tmp_path, times=False)
+    place = tmp_path / "generation_config.json"
+    config = json.loads(place.read_text())
+    forced = [[1, config["lang_to_id"]["<|fr|>"]], [2, config["task_to_id"]["translate"]]]
+    place.write_text(json.dumps(config | {"forced_decoder_ids": forced}))
+    table = label(path, TASK, {"audio": FILES}, Options(**SHORT))
+    recognize = pipeline(path)
+    settings = {"num_beams": 1, "max_new_tokens": 36}
+    expected = [recognize(sound.copy(), generate_kwargs=settings) for sound in SOUNDS]
+    assert_as_the_pipeline(table, expected)
+    assert table != label(whisper(), TASK, {"audio": FILES}, Options(**SHORT))
 
 
 def test_whisper_segments_agree_with_the_pipeline(whisper):

@@ -1,6 +1,8 @@
 """feature-extraction: equals a plain one-row call, and sentence-transformers on its own files."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -289,6 +291,24 @@ def test_feature_extraction_prompt_by_name_by_text_and_none(sentences):
     ]:
         found = vectors(label(path, TASK, {"text": SHORT}, options))
         assert_close(found, encoded(model, SHORT, **how))
+
+
+def test_feature_extraction_keeps_as_many_numbers_as_the_files_say(tmp_path):
+    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers")
+    path = tiny_sentences(tmp_path, **SENTENCES["mean"])
+    place = Path(path) / "config_sentence_transformers.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"truncate_dim": 8}))
+    table = label(path, TASK, {"text": SHORT}, Options())
+    assert_close(vectors(table), encoded(library.SentenceTransformer(path, device="cpu"), SHORT))
+    assert table.schema == TASK.schema(known(path)[0], Options())
+    assert table[0].type.list_size == 8
+    assert label(path, TASK, {"text": SHORT}, Options(dimensions=5))[0].type.list_size == 5
+
+
+def test_feature_extraction_empty_prompt_of_the_files_is_one(sentences):
+    path, model = sentences("mean")
+    named = vectors(label(path, TASK, {"text": SHORT}, Options(prompt_name="document")))
+    assert_close(named, encoded(model, SHORT, prompt_name="document"))
 
 
 def test_feature_extraction_options_override_the_files(sentences):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 
 pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
 
@@ -27,7 +28,7 @@ from labelmill.readouts import (
     MaskedTokens,
     TokenLogits,
 )
-from tests.support.models import ARCHITECTURES, save_tiny, tiny_classifier
+from tests.support.models import ARCHITECTURES, enlarge, processor_of, save_tiny, tiny_classifier
 from tests.support.sentence_models import tiny_sentences
 
 CLASSIFIER = "AutoModelForSequenceClassification"
@@ -333,6 +334,18 @@ def test_model_that_tells_no_token_types_from_zeros_is_refused(tmp_path):
     path = tiny_classifier(tmp_path, "gpt2")
     with pytest.raises(ConfigError, match=r"GPT2ForSequenceClassification.*'pytorch'"):
         opened("openvino", path)
+
+
+def test_model_that_sees_padding_is_refused(tmp_path):
+    config = transformers.FNetConfig(
+        vocab_size=100, hidden_size=32, num_hidden_layers=2, intermediate_size=48, num_labels=3
+    )
+    model = transformers.FNetForSequenceClassification(config)
+    enlarge(model)
+    model.save_pretrained(tmp_path)
+    processor_of("bert").save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"FNet.* change with the padding .*'pytorch'"):
+        opened("openvino", tmp_path)
 
 
 def test_decoder_can_be_named(tmp_path):

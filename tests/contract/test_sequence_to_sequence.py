@@ -1,5 +1,6 @@
 """summarization and translation: `generate` of transformers row by row, in any company."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,17 @@ def test_summaries_equal_generate_row_by_row(tiny, architecture, num_beams):
     assert table["summary"].to_pylist() == expected
     assert table.schema == SUMMARIZE.schema(known(path)[0], options)
     table.validate(full=True)
+
+
+def test_checkpoint_that_gives_several_texts_gives_each_row_its_best(tmp_path):
+    path = tiny_encoder_decoder(tmp_path, "bart")
+    place = tmp_path / "generation_config.json"
+    several = {"num_beams": 3, "num_return_sequences": 2}
+    place.write_text(json.dumps(json.loads(place.read_text()) | several))
+    options = SummarizationOptions(max_new_tokens=16, prefix="")
+    found = label(path, SUMMARIZE, {"text": TEXTS}, options, budget=10**9)
+    expected = plain(path, TEXTS, max_new_tokens=16, num_return_sequences=1)
+    assert found["summary"].to_pylist() == expected
 
 
 @pytest.mark.parametrize("architecture", SUMMARIZERS)

@@ -126,6 +126,18 @@ def test_settings_are_those_of_generate(tiny):
         assert found == expected
 
 
+@pytest.mark.parametrize(
+    "own", [{"num_beams": 3, "num_return_sequences": 2}, {"return_dict_in_generate": True}]
+)
+def test_settings_of_a_checkpoint_for_other_shapes_change_no_row(tmp_path, own):
+    path = tiny_decoder(tmp_path, "llama")
+    place = tmp_path / "generation_config.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | own))
+    found = rows(label(path, TASK, {"text": TEXTS}, Options(max_new_tokens=12), budget=10**9))
+    one = {"num_return_sequences": 1, "return_dict_in_generate": False, "num_beams": 1}
+    assert found == plain(path, TEXTS, 52, 12, **one)
+
+
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "qwen2"])
 def test_greedy_text_agrees_with_the_pipeline(tiny, architecture):
     path = tiny(architecture)

@@ -15,6 +15,7 @@ import transformers
 
 from labelmill import checkpoints
 from labelmill.errors import ModelError
+from tests.support.audio_models import tiny_ctc
 from tests.support.models import tiny_classifier
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -401,6 +402,34 @@ def test_facts_padding_id_missing_in_config_is_the_tokenizers(tmp_path):
     model = Path(tiny_classifier(tmp_path, "gpt2"))
     edit(model, pad_token_id=None)
     assert checkpoints.facts(resolve(model)).pad_token_id == 1
+
+
+def test_facts_padding_id_below_0_is_none(tmp_path):
+    model = Path(tiny_classifier(tmp_path, "llama"))
+    edit(model, pad_token_id=-1)
+    assert checkpoints.facts(resolve(model)).pad_token_id == 1
+
+
+class _Tokens:
+    """A tokenizer that pads with the token that it ends texts with."""
+
+    pad_token_id, bos_token_id = 2, 0
+
+    def __call__(self, text):
+        return {"input_ids": [0, *([9] * len(text)), 2]}
+
+
+@pytest.mark.parametrize(("own", "found"), [(None, 0), (-1, 0), (2, 2), (7, 7)])
+def test_padding_id_is_no_end_of_a_text_unless_the_config_says_so(own, found):
+    config = transformers.LlamaConfig(pad_token_id=own)
+    assert checkpoints.padding_id(config, _Tokens()) == found
+
+
+def test_processor_of_ctc_may_have_tokens_that_the_model_lacks(tmp_path):
+    """It embeds none, and writes those alone that it has."""
+    path = Path(tiny_ctc(tmp_path))
+    edit(path, vocab_size=json.loads((path / "config.json").read_text())["vocab_size"] - 1)
+    checkpoints.processor(resolve(path))
 
 
 # Processors

@@ -151,7 +151,7 @@ def test_facts_are_what_the_files_say(model):
         normalize=True,
         dense=("2_Dense",),
         max_length=20,
-        prompts={"query": "query: "},
+        prompts={"query": "query: ", "document": ""},
     )
 
 
@@ -200,6 +200,17 @@ def test_facts_modules_we_cannot_follow_are_a_fault_and_no_error(model, kinds, w
 def test_facts_dense_layer_of_another_kind_is_a_fault(model, said):
     edit(model, "2_Dense/config.json", **said)
     assert "'2_Dense'" in str(sentence(model).fault)
+
+
+def test_facts_keep_how_many_numbers_a_vector_has(model):
+    edit(model, "config_sentence_transformers.json", truncate_dim=8)
+    assert sentence(model).truncate == 8
+
+
+@pytest.mark.parametrize("how", [{"text": {"max_length": 6}}, {"common": {"padding": True}}])
+def test_facts_settings_of_its_tokenizer_are_a_fault(model, how):
+    edit(model, "sentence_bert_config.json", processing_kwargs=how)
+    assert "processing_kwargs" in str(sentence(model).fault)
 
 
 # Dense layers

@@ -14,7 +14,7 @@ from labelmill.checkpoints.checkpoint import Checkpoint
 from labelmill.checkpoints.tokenizer import FastTokenizer
 
 if TYPE_CHECKING:
-    from labelmill.checkpoints.loading import facts, fast_tokenizer, processor
+    from labelmill.checkpoints.loading import facts, fast_tokenizer, padding_id, processor
     from labelmill.checkpoints.resolving import localize, resolve
 
 __all__ = [
@@ -23,12 +23,14 @@ __all__ = [
     "facts",
     "fast_tokenizer",
     "localize",
+    "padding_id",
     "processor",
     "resolve",
 ]
 _HOMES = {
     "facts": "loading",
     "fast_tokenizer": "loading",
+    "padding_id": "loading",
     "processor": "loading",
     "localize": "resolving",
     "resolve": "resolving",

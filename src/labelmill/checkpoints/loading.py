@@ -210,15 +210,31 @@ def _tokenizer_length(tokenizer: PreTrainedTokenizerBase) -> int | None:
 def _pad_token_id(
     config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, source: str, *, writes: bool
 ) -> int:
-    for candidate in (getattr(config, "pad_token_id", None), tokenizer.pad_token_id):
-        if isinstance(candidate, int):
-            return candidate
+    found = padding_id(config, tokenizer)
+    if found is not None:
+        return found
     if writes:
         return 0  # it is masked, and no writing model finds the end of a text by it
     raise ModelError(
         f"model {source!r} has no padding token, neither in config.json ('pad_token_id') nor in "
         "its tokenizer; set one there"
     )
+
+
+def padding_id(config: Any, tokenizer: Any) -> int | None:
+    """The id of padding as the model has it, else as its tokenizer has it; below 0 there is none.
+
+    Decoders find the end of a text before the first padding: where the tokenizer itself ends texts
+    with its padding, and the config says nothing, it is the token of the beginning, at no end.
+    """
+    own, told = getattr(config, "pad_token_id", None), tokenizer.pad_token_id
+    if isinstance(own, int) and own >= 0:
+        return own
+    if not isinstance(told, int) or told < 0:
+        return None
+    begin = tokenizer.bos_token_id
+    ends = tokenizer("a")["input_ids"][-1:] == [told]
+    return begin if ends and isinstance(begin, int) and begin != told else told
 
 
 def _refuse_empty(tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint) -> None:
@@ -232,6 +248,8 @@ def _refuse_empty(tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint) ->
 
 
 def _refuse_misfit(tokenizer: Any, config: PreTrainedConfig, source: str) -> None:
+    if (config.architectures or [""])[0].endswith("ForCTC"):
+        return  # it embeds none, and writes those alone that it has
     embeddings = getattr(config.get_text_config(), "vocab_size", None)
     if isinstance(embeddings, int) and len(tokenizer) > embeddings:
         raise ModelError(

@@ -29,6 +29,7 @@ _FLAGS = {
 }
 _ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
 _PROMPTS = "config_sentence_transformers.json"
+_TASK = "feature-extraction"
 _EMBEDDING = "sentence_embedding"
 
 
@@ -50,9 +51,10 @@ def sentence_facts(checkpoint: Checkpoint) -> SentenceFacts | None:
         normalize=any(module.kind == "Normalize" for module in modules),
         dense=tuple(dense),
         max_length=first.get("max_seq_length"),
-        prompts={name: text for name, text in prompts.get("prompts", {}).items() if text},
+        prompts={name: text or "" for name, text in prompts.get("prompts", {}).items()},
         prompt_name=prompts.get("default_prompt_name"),
         pool_prompt=bool(pooling.get("include_prompt", True)),
+        truncate=prompts.get("truncate_dim"),
         fault=_fault(modules, settings, mode),
     )
 
@@ -123,6 +125,11 @@ def _dimensions(modules: Sequence[Module], settings: Sequence[Mapping[str, Any]]
 def _fault(
     modules: Sequence[Module], settings: Sequence[Mapping[str, Any]], mode: str
 ) -> str | None:
+    odd = (_oddity(module, said) for module, said in zip(modules, settings, strict=True))
+    return _disorder(modules, mode) or next(filter(None, odd), None)
+
+
+def _disorder(modules: Sequence[Module], mode: str) -> str | None:
     kinds = [module.kind for module in modules]
     known = [_ORDER.index(kind) for kind in kinds if kind in _ORDER]
     if len(known) < len(kinds) or known != sorted(known) or kinds[:2] != ["Transformer", "Pooling"]:
@@ -131,11 +138,17 @@ def _fault(
         return f"its transformer lies in {modules[0].folder!r}, expected the top of the directory"
     if mode not in _POOLINGS:
         return f"its pooling is {mode!r}, expected one of {', '.join(_POOLINGS)}"
-    if settings[0].get("transformer_task", "feature-extraction") != "feature-extraction":
-        return f"its transformer is for {settings[0]['transformer_task']!r}"
-    for module, said in zip(modules, settings, strict=True):
-        if module.kind == "Dense" and not _plain(said):
-            return f"its dense layer in {module.folder!r} is {json.dumps(said)}"
+    return None
+
+
+def _oddity(module: Module, said: Mapping[str, Any]) -> str | None:
+    task, how = said.get("transformer_task", _TASK), said.get("processing_kwargs") or {}
+    if task != _TASK:
+        return f"its transformer is for {task!r}"
+    if how.get("common") or how.get("text"):
+        return f"its transformer has processing_kwargs of its own, {json.dumps(how)}"
+    if module.kind == "Dense" and not _plain(said):
+        return f"its dense layer in {module.folder!r} is {json.dumps(said)}"
     return None
 
 

@@ -6,7 +6,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from labelmill.checkpoints import Checkpoint, processor
+from labelmill.checkpoints import Checkpoint, padding_id, processor
 from labelmill.errors import ModelError
 from labelmill.readouts import Embedding, Readout
 
@@ -92,5 +92,6 @@ def _complete_padding(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
     """Decoders find each row's last token by the padding id, and refuse several rows without."""
     config = model.config.get_text_config()
     takes_tokens = getattr(config, "vocab_size", None) is not None
-    if takes_tokens and getattr(config, "pad_token_id", None) is None:
-        config.pad_token_id = processor(checkpoint).pad_token_id
+    own = getattr(config, "pad_token_id", None)
+    if takes_tokens and (own is None or own < 0):
+        config.pad_token_id = padding_id(config, processor(checkpoint))

@@ -46,7 +46,7 @@ class FeatureExtractionOptions(WindowsSection):
     dimensions: Count | None = Field(
         default=None,
         description="Keep the first so many numbers of a vector, for models trained for it "
-        "(Matryoshka); null: all.",
+        "(Matryoshka); null: as the checkpoint's files say, else all.",
     )
     dtype: Literal["float32", "float16"] = Field(
         default="float32", description="Numbers of the column `embedding`."
@@ -120,7 +120,7 @@ class FeatureExtraction:
         return Embedding(
             pooling=options.pooling or cast("Pooling", sentence.pooling),
             normalize=_normalize(facts, options),
-            dimensions=options.dimensions,
+            dimensions=_kept(facts, options),
             skip=skip,
             dense=sentence.dense,
         )
@@ -162,7 +162,7 @@ class FeatureExtraction:
                 f"options.long_text: 'window' would leave all windows but the first without the "
                 f"prompt {_prompt(facts, options)!r}; use 'truncate', or set options.prompt to ''"
             )
-        size = options.dimensions or width
+        size = _kept(facts, options) or width
         return pa.schema([("embedding", pa.list_(_NUMBERS[options.dtype], size))])
 
     def head(self, targets: Fields, facts: ModelFacts, options: FeatureExtractionOptions) -> None:
@@ -222,6 +222,10 @@ def _prompt(facts: ModelFacts, options: FeatureExtractionOptions) -> str:
 def _normalize(facts: ModelFacts, options: FeatureExtractionOptions) -> bool:
     said = embeddings.described(facts).normalize
     return said if options.normalize is None else options.normalize
+
+
+def _kept(facts: ModelFacts, options: FeatureExtractionOptions) -> int | None:
+    return options.dimensions or embeddings.described(facts).truncate
 
 
 def _stride(facts: ModelFacts, options: FeatureExtractionOptions) -> int:

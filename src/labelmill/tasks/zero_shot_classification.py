@@ -117,6 +117,7 @@ class ZeroShotClassification:
         sentences = [prompt + text for text in _sentences(facts, options)]
         return Embedding(
             pooling=cast("Pooling", sentence.pooling),
+            dimensions=sentence.truncate,
             skip=skip,
             dense=sentence.dense,
             anchors=embeddings.anchors(sentences, processor, length),

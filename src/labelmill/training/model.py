@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from labelmill.checkpoints import Checkpoint, localize, processor
+from labelmill.checkpoints import Checkpoint, localize, padding_id, processor
 from labelmill.config.nearness import nearest
 from labelmill.config.training import LoraSection
 from labelmill.errors import ConfigError, ModelError
@@ -97,12 +97,11 @@ def _refuse_holes(model: PreTrainedModel, report: Mapping[str, Any], recipe: Mod
 def _complete(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedModel:
     """Decoders find the last token of a row by the padding id, which is the tokenizer's."""
     config = model.config.get_text_config()
-    if getattr(config, "pad_token_id", 0) is None:
+    standing = getattr(config, "pad_token_id", 0)
+    if standing is None or standing < 0:
         eos = config.eos_token_id
-        padding = getattr(processor(checkpoint), "pad_token_id", None)
-        if padding is None:
-            padding = eos[0] if isinstance(eos, list) else eos
-        config.pad_token_id = padding
+        own = padding_id(config, processor(checkpoint))
+        config.pad_token_id = own if own is not None else eos[0] if isinstance(eos, list) else eos
     return model
 
 

@@ -19,7 +19,7 @@ from labelmill.engines.openvino import runtime
 from labelmill.errors import EngineError
 from labelmill.readouts import Readout
 
-_GENERATION = 4  # of what `conversion` makes of the same module
+_GENERATION = 5  # of what `conversion` makes of the same module
 GRAPH = "graph.xml"  # its weights lie beside it
 
 

@@ -61,6 +61,8 @@ def convert(
         else [_picture_trial(shape, pictures) for pictures in _PICTURES]
     )
     _require_plain_types(module, *trials[0], checkpoint.source)
+    if not module.sees:
+        _require_blind(module, trials[0][0], checkpoint.source)
     graph = _traced(module, trials[0][0], checkpoint.source)
     if shape is not None:
         graph.reshape([-1, *shape])
@@ -117,6 +119,24 @@ def _require_plain_types(
                 f"model.engine: {source!r}, a {type(module.model).__name__}, tells token types "
                 "of 0 from none, which the engine 'openvino' cannot; set model.engine to 'pytorch'"
             )
+
+
+def _require_blind(module: _Module, inputs: Mapping[str, Array], source: str) -> None:
+    """Sequences of unequal length are computed together: what pads one must be nothing to it."""
+    given = [torch.from_numpy(inputs[name]) for name in module.names]
+    with torch.inference_mode():
+        together = module(*given)
+        for row, count in enumerate(inputs["attention_mask"].sum(axis=1).tolist()):
+            alone = module(*(values[row : row + 1, :count] for values in given))
+            for name, whole, one in zip(module.outputs, together, alone, strict=True):
+                found = whole[row, :count] if one.shape[1:2] == (count,) else whole[row]
+                most = max(1.0, float(one.abs().max()))
+                if not float((found - one[0]).abs().max()) <= _TOLERANCE * most:
+                    raise ConfigError(
+                        f"model.engine: {name} of {source!r}, a {type(module.model).__name__}, "
+                        "change with the padding beside a text, which the engine 'openvino' "
+                        "cannot leave out; set model.engine to 'pytorch'"
+                    )
 
 
 def _traced(module: _Module, inputs: Mapping[str, Array], source: str) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
 from transformers.generation.logits_process import (
     EncoderNoRepeatNGramLogitsProcessor,
     EncoderRepetitionPenaltyLogitsProcessor,
@@ -150,6 +151,8 @@ def _can_be_cut(inputs: dict[str, Any]) -> bool:
             return False
         if name == "past_key_values" and value is not None and not _is_plain(value):
             return False
+        if isinstance(value, list | tuple):  # states of RWKV, memories of XLNet
+            return False
     return "cache_params" not in inputs
 
 
@@ -158,7 +161,9 @@ def _is_plain(cache: Any) -> bool:
     if isinstance(cache, EncoderDecoderCache):
         return _is_plain(cache.self_attention_cache) and _is_plain(cache.cross_attention_cache)
     return isinstance(cache, DynamicCache) and all(
-        hasattr(layer, "batch_select_indices") for layer in cache.layers
+        hasattr(layer, "batch_select_indices")
+        and not isinstance(layer, LinearAttentionCacheLayerMixin)  # has both in Falcon-H1
+        for layer in cache.layers
     )
 
 

@@ -16,6 +16,7 @@ from labelmill.engines.pytorch.compiling import compile_layers
 from labelmill.engines.pytorch.packed import PackedReader, filled, trial
 from labelmill.engines.pytorch.packing import PackedModel, Packing, is_packable
 from labelmill.engines.pytorch.reading import Model, Read, Reader, on_host
+from labelmill.engines.pytorch.together import apart
 from labelmill.engines.pytorch.transfer import Coming, Transfer
 from labelmill.errors import EngineError, OutOfMemory
 from labelmill.models.disentangled import without_gathers
@@ -78,7 +79,7 @@ def reader(readout: Readout, model: Model, checkpoint: Checkpoint) -> Reader:
     """What reads the model out so; raises ConfigError or ModelError where it cannot be."""
     module = importlib.import_module(f"{__package__}.{_READERS[type(readout)]}")
     made: Reader = module.reader(readout, model, checkpoint)
-    return made
+    return apart(made, model.module)
 
 
 class PyTorchEngine:
@@ -130,7 +131,7 @@ class PyTorchEngine:
         """See Engine."""
         try:
             return self._forward(microbatch)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, ValueError, LookupError, AssertionError) as error:
             if not _lacks_memory(error):
                 raise EngineError(f"{self.device!r} failed on a microbatch: {error}") from error
             message = (

@@ -67,7 +67,9 @@ def reader(readout: Generation, model: Model, checkpoint: Checkpoint) -> Reader:
 
 def _settings(readout: Generation) -> dict[str, Any]:
     # The checkpoint's own max_length would be told of as a conflict.
-    fixed = {"max_new_tokens": readout.max_new_tokens, "max_length": None}
+    fixed: dict[str, Any] = {"max_new_tokens": readout.max_new_tokens, "max_length": None}
+    # One text a row, as ids alone, whatever the checkpoint says.
+    fixed |= {"num_return_sequences": 1, "return_dict_in_generate": False}
     return {**readout.settings, "do_sample": readout.sample, **fixed}
 
 

@@ -24,6 +24,8 @@ def reader(readout: Transcription, model: Model, checkpoint: Checkpoint) -> Read
     settings = {
         "force_unique_generate_call": True,
         "num_beams": readout.num_beams,
+        "num_return_sequences": 1,
+        "return_dict_in_generate": False,
         "max_new_tokens": _max_new_tokens(readout, model.module.config),
         "return_timestamps": readout.timestamps,
         **_language(readout, config),
@@ -55,8 +57,15 @@ def _language(readout: Transcription, config: Any) -> dict[str, str]:
             )
         return {}
     if readout.language is None:
-        return {"task": readout.task}
+        own = readout.task == "transcribe" and _says_itself(config)
+        return {} if own else {"task": readout.task}
     return {"task": readout.task, "language": _token(readout.language, config)}
+
+
+def _says_itself(config: Any) -> bool:
+    """Whether a checkpoint was tuned for one language and task, as those before `task` say it."""
+    forced = getattr(config, "forced_decoder_ids", None) or [[1, None]]
+    return forced[0][1] is not None or getattr(config, "task", None) is not None
 
 
 def _token(language: str, config: Any) -> str:
