@@ -35,6 +35,7 @@ def sentence_files(facts: SentenceFacts, width: int, source: Path) -> dict[str, 
         for number, (folder, kind) in enumerate(zip(folders, kinds, strict=True))
     ]
     pooling = {flag: facts.pooling == name for name, flag in _FLAGS.items()}
+    cut = {} if facts.truncate is None else {"truncate_dim": facts.truncate}
     files = {
         MODULES: _json(modules),
         "1_Pooling/config.json": _json(
@@ -48,6 +49,7 @@ def sentence_files(facts: SentenceFacts, width: int, source: Path) -> dict[str, 
                 "prompts": dict(facts.prompts),
                 "default_prompt_name": facts.prompt_name,
                 "similarity_fn_name": "cosine",
+                **cut,
             }
         ),
     }
