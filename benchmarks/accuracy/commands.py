@@ -61,18 +61,14 @@ def measure(name: str, dataset: DataSet, data: Path, work: Path, settings: Seque
     """Prepare, train, label and evaluate in the new directory `work`; raises CommandFailedError."""
     work.mkdir(parents=True)
     dataset.prepare(data, work)
+    start = work / dataset.model if dataset.model else _encoder()
     jobs = _JOBS / name
     changed = [part for one in settings for part in ("--set", one)]
-    start = work / dataset.model if dataset.model else _encoder()
-    begun = ["--set", f"model.path={start}"]
-    trained = []
-    if dataset.first:
-        trained.append(_run(work, "train", str(jobs / "first.yaml"), *begun, *changed))
-        begun = []  # with the result of the first, as the job file says
-    trained.append(_run(work, "train", str(jobs / "train.yaml"), *begun, *changed))
+    started = ["--set", f"model.path={start}", *changed]
+    trained = _run(work, "train", str(jobs / "train.yaml"), *started)
     labelled = _run(work, "label", str(jobs / "label.yaml"))
     measured = _run(work, "evaluate", "labelled", "--gold", dataset.gold)
-    return _record(name, dataset, work, trained, labelled, measured)
+    return _record(name, dataset, work, (trained, labelled, measured))
 
 
 def told(record: Record) -> Told:
@@ -80,14 +76,8 @@ def told(record: Record) -> Told:
     return asdict(record)
 
 
-def _record(
-    name: str,
-    dataset: DataSet,
-    work: Path,
-    trained: Sequence[Outcome],
-    labelled: Outcome,
-    measured: Outcome,
-) -> Record:
+def _record(name: str, dataset: DataSet, work: Path, outcomes: tuple[Outcome, ...]) -> Record:
+    trained, labelled, measured = outcomes
     metrics = measured.told["metrics"]
     found = metrics[dataset.metric]
     results = json.loads((work / "model" / "training_results.json").read_text("utf-8"))
@@ -103,9 +93,9 @@ def _record(
         second=dataset.second(work / "labelled") if dataset.second else None,
         published=dataset.published,
         **_course(results),
-        minutes_train=round(sum(one.minutes for one in trained), 2),
+        minutes_train=trained.minutes,
         minutes_label=labelled.minutes,
-        commands=tuple(one.line for one in (*trained, labelled, measured)),
+        commands=tuple(one.line for one in outcomes),
         metrics=metrics,
     )
 

@@ -11,7 +11,7 @@ Prepare = Callable[[Path, Path], None]  # directory of all data, directory of th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
-    """One data set; `prepare` reads its files from DIR, its job files are in jobs/<name>/."""
+    """One data set; its files are read from DIR/<name>/, its job files are in jobs/<name>/."""
 
     prepare: Prepare
     metric: str  # as `labelmill evaluate` calls it
@@ -19,7 +19,6 @@ class DataSet:
     goal: float | None = None  # what the metric shall reach at least; None: it is only told
     published: str = ""  # what others report, of which model
     model: str | None = None  # directory among the prepared files; None: all-MiniLM-L6-v2
-    first: bool = False  # first.yaml is trained before; train.yaml begins with its result
     second: Callable[[Path], float] | None = None  # the metric by another library, of a run
     baseline: Callable[[Path], float] | None = None  # the metric of an answer that costs nothing
 
@@ -28,10 +27,6 @@ SETS: Mapping[str, DataSet] = {
     "sst2": DataSet(
         prepare=texts.sst2, metric="accuracy", gold="label", goal=0.90,
         published="MiniLM-L6-H384 91.5, DistilBERT 91.3",
-    ),
-    "sst2_after_imdb": DataSet(
-        prepare=texts.sst2_after_imdb, metric="accuracy", gold="label", goal=0.90, first=True,
-        published="MiniLM-L6-H384 91.5, without other data",
     ),
     "ag_news": DataSet(
         prepare=texts.ag_news, metric="accuracy", gold="label", goal=0.89,

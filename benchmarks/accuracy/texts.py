@@ -3,19 +3,12 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from benchmarks.accuracy.files import Row, held_out, lines, text, write
 
 _SENTIMENTS = {"0": "negative", "1": "positive"}
-_REVIEWS = {"neg": "negative", "pos": "positive"}
-_BREAK = re.compile(r"(?:<br ?/?>|\s)+")  # reviews are of web pages
-_SENTENCE = re.compile(r"(?<=[.!?]) ")
-_END = 240  # characters
 
 
 def sst2(data: Path, work: Path) -> None:
@@ -23,14 +16,6 @@ def sst2(data: Path, work: Path) -> None:
     for source, target in (("train.tsv.gz", "train"), ("dev.tsv", "test")):
         found = (line.split("\t", 1) for line in lines(data / "sst2" / source)[1:])
         write(work / f"{target}.parquet", _rows((row, _SENTIMENTS[label]) for label, row in found))
-
-
-def sst2_after_imdb(data: Path, work: Path) -> None:
-    """The same, and `first.parquet`: how 25,000 reviews of films end, where they give judgement."""
-    sst2(data, work)
-    reviews = pq.read_table(data / "imdb" / "train.parquet", columns=["text", "label"]).to_pylist()
-    found = ((_end(row["text"]), _REVIEWS[row["label"]]) for row in reviews)
-    write(work / "first.parquet", _rows(found))
 
 
 def ag_news(data: Path, work: Path) -> None:
@@ -54,16 +39,6 @@ def clinc150(data: Path, work: Path) -> None:
 
 def _rows(pairs: Iterable[tuple[str, str]]) -> list[Row]:
     return [{"text": row, "label": label} for row, label in pairs]
-
-
-def _end(review: str) -> str:
-    """Its last sentences, as many as fit; one at least."""
-    *earlier, found = _SENTENCE.split(_BREAK.sub(" ", review).strip())
-    for sentence in reversed(earlier):
-        if len(sentence) + 1 + len(found) > _END:
-            break
-        found = f"{sentence} {found}"
-    return found
 
 
 def _halves(work: Path, rows: list[Row]) -> None:

@@ -28,10 +28,10 @@ def test_equal_rows_are_on_one_side_and_a_tenth_is_held_out():
     assert 0.07 < len(tested) / 3000 < 0.13
 
 
-def test_every_set_has_its_job_files():
+def test_every_set_has_its_two_job_files():
     root = files.__file__.rpartition("/")[0]
-    for name, one in SETS.items():
-        for job in ("first",) * one.first + ("train", "label"):
+    for name in SETS:
+        for job in ("train", "label"):
             assert "task:" in files.text(Path(root) / "jobs" / name / f"{job}.yaml")
 
 
@@ -46,32 +46,6 @@ def test_sst2_is_read_from_tab_separated_files_whose_names_lie(tmp_path):
         {"text": "no wit", "label": "negative"},
     ]
     assert _rows(tmp_path / "test.parquet") == [{"text": "bad", "label": "negative"}]
-
-
-def test_ends_of_reviews_are_learned_before_sst2(tmp_path):
-    for name in ("sst2", "imdb"):
-        (tmp_path / name).mkdir()
-    for name in ("train.tsv.gz", "dev.tsv"):
-        (tmp_path / "sst2" / name).write_bytes(b"label\tsentence\n1\tfine\n")
-    long = "plot " * 60 + "ends."
-    reviews = [
-        (f"{long}<br /><br />I did\tlike it! Did you?  ", "pos"),
-        (long, "neg"),
-        ("x" * 100 + ". " + "y" * 137 + ".", "neg"),  # 240 characters in all
-        ("x" * 100 + ". " + "y" * 138 + ".", "neg"),
-    ]
-    table = pa.table(
-        [[text for text, _ in reviews], [label for _, label in reviews]], ["text", "label"]
-    )
-    pq.write_table(table, tmp_path / "imdb" / "train.parquet")
-    texts.sst2_after_imdb(tmp_path, tmp_path)
-    assert _rows(tmp_path / "first.parquet") == [
-        {"text": "I did like it! Did you?", "label": "positive"},
-        {"text": long, "label": "negative"},
-        {"text": reviews[2][0], "label": "negative"},
-        {"text": "y" * 138 + ".", "label": "negative"},
-    ]
-    assert _rows(tmp_path / "train.parquet") == [{"text": "fine", "label": "positive"}]
 
 
 def test_iob1_becomes_bio_and_beginnings_of_documents_are_no_rows(tmp_path):
