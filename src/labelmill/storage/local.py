@@ -119,8 +119,8 @@ def _guard(
             now = os.fstat(handle.fileno())
         if (now.st_size, now.st_mtime_ns) != (opened.st_size, opened.st_mtime_ns):
             raise StorageError(
-                f"{name!r} was written to while it was read; "
-                "a source must stay as it is while it is labelled"
+                f"{name!r} was written to while it was read; see that nothing writes to it, and "
+                "run again"
             )
         return data
 
