@@ -12,7 +12,7 @@ from tests.support.packed_models import ARCHITECTURES, PADDING, tiny_module
 from tests.unit.test_packing import LENGTHS, encoded, engine_of, outputs_of
 
 CLASSIFIER = "AutoModelForSequenceClassification"
-WAYS = [None, Packing(), Packing(grain=100, even=True)]
+WAYS = [None, Packing(), Packing(grain=100)]
 way = pytest.mark.parametrize("packing", WAYS, ids=["padded", "packed", "even"])
 
 
