@@ -13,7 +13,7 @@ from tests.unit.test_packing import LENGTHS, encoded, engine_of, outputs_of
 
 CLASSIFIER = "AutoModelForSequenceClassification"
 WAYS = [None, Packing(), Packing(grain=100)]
-way = pytest.mark.parametrize("packing", WAYS, ids=["padded", "packed", "even"])
+way = pytest.mark.parametrize("packing", WAYS, ids=["padded", "packed", "filled"])
 
 
 def fed(module):
