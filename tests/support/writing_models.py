@@ -24,7 +24,7 @@ SENTENCES = [
     "Le chat dort; il pleut sur la ville.",
     "summarize: translate English to German: 0123456789 abcdefghijklmnopqrstuvwxyz",
 ]
-_STACKS = {
+STACKS = {
     "d_model": 32,
     "encoder_layers": 2,
     "decoder_layers": 2,
@@ -96,7 +96,7 @@ def _config(architecture: str, tokenizer: Any, vocab_size: int) -> Any:
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    stacks = {**ids, **_STACKS}
+    stacks = {**ids, **STACKS}
     if architecture == "t5":
         return transformers.T5Config(
             **ids, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4,

@@ -10,6 +10,7 @@ from labelmill.checkpoints import Checkpoint
 from labelmill.engines.pytorch.engine import PyTorchEngine
 from labelmill.readouts import Logits, TokenLogits
 from tests.support.models import enlarge
+from tests.support.writing_models import STACKS
 
 NOWHERE = Checkpoint(source="tiny", path="", revision=None, digest="")
 END, PADDING = 2, 1
@@ -21,22 +22,12 @@ _SMALL = {
     "intermediate_size": 48,
     "max_position_embeddings": 64,
 }
-_STACKS = {
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4,
-    "encoder_ffn_dim": 48,
-    "decoder_ffn_dim": 48,
-    "d_model": 32,
-    "max_position_embeddings": 64,
-}
 CONFIGS = {
     "xlnet": ("XLNetConfig", {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 48}),
     "fnet": ("FNetConfig", _SMALL),
     "nystromformer": ("NystromformerConfig", _SMALL),
     "yoso": ("YosoConfig", _SMALL | {"use_expectation": True}),
-    "bart": ("BartConfig", _STACKS),
+    "bart": ("BartConfig", STACKS),
 }  # fmt: skip
 
 

@@ -26,13 +26,12 @@ import pyarrow.types as pt
 from labelmill.errors import ConfigError, InputError
 from labelmill.evaluation import libraries
 from labelmill.evaluation.scored import Numbers, Table, Told, Values, ratio
+from labelmill.ops.entities import PREFIXES, bioes
 
 METRICS = ("entity_f1", "entity_precision", "entity_recall", "entity_f1_macro")
 
 Entity = tuple[str, int, int]  # label, first place, place after the last
 Outcome = tuple[tuple[str, int, int, int], ...]  # of each label: right, given, gold
-
-_SAME = {"U": "S", "L": "E"}  # prefixes of BILOU and BIOES
 
 
 class TaggingScorer:
@@ -204,17 +203,9 @@ def _tagged(tags: Sequence[str | None], words: Sequence[str]) -> set[Entity]:
             "no entity; mend the gold column"
         )
     read = libraries.load("seqeval.metrics.sequence_labeling").get_entities
-    return {(label, first, last + 1) for label, first, last in read(list(map(_bioes, tags)))}
-
-
-def _bioes(tag: str | None) -> str:
-    """The tag as seqeval knows it: BILOU's U and L are S and E, and a plain name goes on (I)."""
-    if tag is None or tag == "O":
-        return "O"
-    prefix, dash, kind = tag[:1], tag[1:2], tag[2:]
-    if dash != "-" or not kind or prefix not in "BIESLU":
-        return f"I-{tag}"
-    return f"{_SAME.get(prefix, prefix)}-{kind}"
+    # By tags alone: which labels there are besides is not known.
+    told = [bioes(tag, PREFIXES) for tag in tags if tag is not None]
+    return {(label, first, last + 1) for label, first, last in read(told)}
 
 
 def _touched(entities: Sequence[dict[str, Any]], words: Sequence[str]) -> set[Entity]:

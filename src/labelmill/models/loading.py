@@ -43,7 +43,7 @@ def load_model(
         _refuse_other_task(model, checkpoint.source, auto_class)
     _refuse_random_weights(report, checkpoint.source, auto_class, _spare(readout))
     _require_pooler(model, checkpoint.source, readout)
-    _complete_padding(model, checkpoint)
+    complete_padding(model, checkpoint)
     return model
 
 
@@ -88,8 +88,11 @@ def _refuse_random_weights(
         )
 
 
-def _complete_padding(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
-    """Decoders find each row's last token by the padding id, and refuse several rows without."""
+def complete_padding(model: "PreTrainedModel", checkpoint: Checkpoint) -> None:
+    """Decoders find each row's last token by the padding id, and refuse several rows without.
+
+    It is None where the tokenizer has none either.
+    """
     config = model.config.get_text_config()
     takes_tokens = getattr(config, "vocab_size", None) is not None
     own = getattr(config, "pad_token_id", None)

@@ -30,7 +30,10 @@ Flags = npt.NDArray[np.bool_]
 
 OUTSIDE = "O"
 
+PREFIXES = "BIESLU"
 _BEGINS, _ENDS = frozenset("BSU"), frozenset("ESLU")
+# By whether an entity begins and whether one ends here in any case.
+_BIOES = {(True, False): "B", (False, False): "I", (False, True): "E", (True, True): "S"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +79,8 @@ class Entities:
 
 
 def tags_of(labels: Sequence[str]) -> Tags:
-    """The tags of a model; E, S, L and U are prefixes only where some label has B or I."""
-    prefixes = "BI"
-    if any(label.startswith(("B-", "I-")) for label in labels):
-        prefixes = "BIESLU"
+    """The tags of a model; see `prefixes_of`."""
+    prefixes = prefixes_of(labels)
     split = [_split(label, prefixes) for label in labels]
     names = tuple(dict.fromkeys(name for _, name in split))
     return Tags(
@@ -88,6 +89,24 @@ def tags_of(labels: Sequence[str]) -> Tags:
         begins=np.array([prefix in _BEGINS for prefix, _ in split], np.bool_),
         ends=np.array([prefix in _ENDS for prefix, _ in split], np.bool_),
     )
+
+
+def prefixes_of(labels: Sequence[str]) -> str:
+    """Of all labels of a model; E, S, L and U are prefixes only where some label has B or I."""
+    has_any = any(label.startswith(("B-", "I-")) for label in labels)
+    return PREFIXES if has_any else "BI"
+
+
+def bioes(label: str, prefixes: str) -> str:
+    """The label as a tag of BIOES, as seqeval reads it.
+
+    It takes the first letter of any tag for its prefix. Of plain names, a run of one name is one
+    entity, and "O" is outside of all; where no label is "O", as with "0", "1" and "2", nothing is.
+    """
+    if label == OUTSIDE:
+        return OUTSIDE
+    prefix, name = _split(label, prefixes)
+    return f"{_BIOES[prefix in _BEGINS, prefix in _ENDS]}-{name}"
 
 
 def read(logits: Array | Ragged, encoded: Encoded, labels: Sequence[str]) -> Tokens:

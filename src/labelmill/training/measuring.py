@@ -18,14 +18,12 @@ from seqeval.metrics import recall_score as entity_recall
 from sklearn.metrics import f1_score
 
 from labelmill.learning import IGNORED, Objective
-from labelmill.ops.entities import OUTSIDE, tags_of
+from labelmill.ops.entities import bioes, prefixes_of
 
 Logits = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.generic]
 LOSS, PERPLEXITY = "loss", "perplexity"
 _OVERLAP = "f1"  # of the words of two answers, as for SQuAD
-# By whether an entity begins and whether one ends here in any case.
-_PREFIXES = {(True, False): "B", (False, False): "I", (False, True): "E", (True, True): "S"}
 _OVERFLOW = 700.0  # of a double's exponential
 LOWEST = frozenset((LOSS, PERPLEXITY, "rmse"))  # best when lowest; all others when highest
 
@@ -110,7 +108,8 @@ def _mean(values: Iterable[float]) -> float:
 def _tags(logits: Logits, labels: Labels, names: Sequence[str]) -> dict[str, float]:
     best = logits.argmax(axis=-1)
     counted = labels != IGNORED
-    table = np.array(_schemed(names), object)
+    prefixes = prefixes_of(names)
+    table = np.array([bioes(name, prefixes) for name in names], object)
     right, given = [], []
     for gold, ours, mask in zip(labels, best, counted, strict=True):
         right.append(list(table[gold[mask].astype(np.int64)]))
@@ -121,17 +120,3 @@ def _tags(logits: Logits, labels: Labels, names: Sequence[str]) -> dict[str, flo
         "entity_recall": float(entity_recall(right, given, zero_division=0)),
         "accuracy": float((best[counted] == labels[counted]).mean()),
     }
-
-
-def _schemed(names: Sequence[str]) -> list[str]:
-    """Every label as a tag of BIOES, as seqeval reads it.
-
-    It takes the first letter of any tag for its prefix. Of plain names, a run of one name is one
-    entity, and "O" is outside of all; where no label is "O", as with "0", "1" and "2", nothing is.
-    """
-    tags = tags_of(names)
-    told = zip(names, tags.types, tags.begins, tags.ends, strict=True)
-    return [
-        name if name == OUTSIDE else f"{_PREFIXES[bool(begins), bool(ends)]}-{tags.names[kind]}"
-        for name, kind, begins, ends in told
-    ]

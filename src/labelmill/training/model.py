@@ -10,10 +10,11 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from labelmill.checkpoints import Checkpoint, localize, padding_id, processor
+from labelmill.checkpoints import Checkpoint, localize
 from labelmill.config.nearness import nearest
 from labelmill.config.training import LoraSection
 from labelmill.errors import ConfigError, ModelError
+from labelmill.models.loading import complete_padding
 from labelmill.training.recipe import ModelRecipe
 
 _WITHOUT_HEAD = ("AutoModel", "AutoModelForTextEncoding")
@@ -95,13 +96,12 @@ def _refuse_holes(model: PreTrainedModel, report: Mapping[str, Any], recipe: Mod
 
 
 def _complete(model: PreTrainedModel, checkpoint: Checkpoint) -> PreTrainedModel:
-    """Decoders find the last token of a row by the padding id, which is the tokenizer's."""
+    """As for labelling; where nobody has a padding id, it is that of the end of a text."""
+    complete_padding(model, checkpoint)
     config = model.config.get_text_config()
-    standing = getattr(config, "pad_token_id", 0)
-    if standing is None or standing < 0:
+    if getattr(config, "pad_token_id", 0) is None:
         eos = config.eos_token_id
-        own = padding_id(config, processor(checkpoint))
-        config.pad_token_id = own if own is not None else eos[0] if isinstance(eos, list) else eos
+        config.pad_token_id = eos[0] if isinstance(eos, list) else eos
     return model
 
 
