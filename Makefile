@@ -9,6 +9,8 @@ SHELL := bash
 export RAY_AUTH_MODE := disabled
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
+# Tests start hundreds of processes: what one has compiled the others read, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 READY := .venv/.ready

@@ -111,13 +111,25 @@ only_on_ray = pytest.mark.parametrize("work", ["ray"], indirect=True)
 only_local = pytest.mark.parametrize("work", ["local"], indirect=True)
 
 
-def test_driver_and_all_killed_in_a_commit_resumes_to_the_same_bytes(work: Workplace) -> None:
+@pytest.mark.parametrize(
+    ("work", "again"),
+    [
+        ("ray", "local"),
+        ("local", "local"),
+        pytest.param("ray", "ray", marks=pytest.mark.faults),
+        pytest.param("local", "ray", marks=pytest.mark.faults),
+    ],
+    indirect=["work"],
+)
+def test_driver_and_all_killed_in_a_commit_resumes_to_the_same_bytes(
+    work: Workplace, again: str
+) -> None:
     killed = process.label(work.job, environment=work.death(_COMMITTED, everyone=True))
     require_readable(work.out, work.whole)
     before = work.parts()
     work.gate.open()
 
-    resumed = process.label(work.job)
+    resumed = process.label(work.job, "--set", f"resources.runner={again}")
 
     assert (killed.code, resumed.code) == (-signal.SIGKILL, 0)
     assert _COMMITTED <= len(before) <= _LET

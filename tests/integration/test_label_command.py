@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from click import ClickException
 
+from labelmill.cli import group
+from labelmill.errors import LabelmillError
 from tests.support.models import tiny_classifier
 from tests.support.noisy import NOISES, noisy_classifier
 
@@ -162,17 +165,31 @@ def test_dry_run_tells_all_and_leaves_nothing(tmp_path: Path, model: str) -> Non
         (["--slice", "3/2"], "3/2"),
     ],
 )
-def test_mistakes_end_with_2_and_one_clear_message(
-    tmp_path: Path, model: str, arguments: list[str], message: str
+def test_mistakes_are_told_in_one_clear_message(
+    tmp_path: Path,
+    model: str,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shards(tmp_path)
+    called = ["label", job_file(tmp_path, model), "--dry-run", *arguments]
 
-    ended = command("label", job_file(tmp_path, model), "--dry-run", *arguments)
+    with pytest.raises((ClickException, LabelmillError), match=re.escape(message)) as stopped:
+        group(called, standalone_mode=False)
 
-    assert ended.returncode == 2
-    assert message in ended.stderr
+    assert (stopped.value.exit_code, capsys.readouterr().out) == (2, "")
+
+
+@pytest.mark.parametrize("mistake", ["--slice=3/2", "--set=source.columns.text=txt"])
+def test_mistake_ends_the_process_with_2(tmp_path: Path, model: str, mistake: str) -> None:
+    shards(tmp_path)
+
+    ended = command("label", job_file(tmp_path, model), "--dry-run", mistake)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert mistake.rpartition("=")[2] in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
 
 
 def test_status_and_verify_of_a_directory_without_a_run_say_so(tmp_path: Path) -> None:

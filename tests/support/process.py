@@ -24,6 +24,7 @@ from tests.support import family
 
 ROOT = Path(__file__).parents[2]
 _LOOK = 0.05  # seconds between two looks at a condition
+_COUNT = 10  # looks between two at all processes: psutil asks for every one of the machine
 _RAY = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -55,6 +56,7 @@ class Command:
         self._streams = streams
         self.root = psutil.Process(process.pid)
         self._seen: set[psutil.Process] = set()
+        self._looks = 0
         self._started = time.monotonic()
 
     @property
@@ -78,8 +80,7 @@ class Command:
         while not condition():
             assert self._process.poll() is None, f"ended too early: {self._ended()}"
             assert time.monotonic() < until, f"waited too long: {self._ended()}"
-            self._seen |= self.members
-            time.sleep(_LOOK)
+            self._look()
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
         """To the command's own process alone, or to its group, as a terminal does at Ctrl-C."""
@@ -104,11 +105,16 @@ class Command:
         until = time.monotonic() + seconds
         while self._process.poll() is None:
             assert time.monotonic() < until, f"did not end: {self._ended()}"
-            self._seen |= self.members
-            time.sleep(_LOOK)
+            self._look()
         ended = self._ended()
         family.wait_gone(self._seen)
         return ended
+
+    def _look(self) -> None:
+        if self._looks % _COUNT == 0:
+            self._seen |= self.members
+        self._looks += 1
+        time.sleep(_LOOK)
 
     def _ended(self) -> Ended:
         out, err = ((self._streams / name).read_text("utf-8") for name in ("out", "err"))

@@ -1,9 +1,7 @@
 """Trainings without Ray: a job becomes a recipe, its loop runs here or in child processes."""
 
 import json
-import os
 import shutil
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.multiprocessing
-from torch import distributed
 
 from labelmill.config.loading import load_as
 from labelmill.config.train_job import TrainJob
@@ -23,6 +20,7 @@ from labelmill.training.loop import train
 from labelmill.training.ray_group import Group
 from labelmill.training.recipe import TrainRecipe
 from labelmill.training.seat import Standing
+from tests.support import gloo
 
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # of a BERT
 torch.set_num_threads(1)  # of tiny models; more would wait for each other
@@ -123,25 +121,9 @@ def losses_of(desk: Desk) -> list[float]:
 
 def train_together(recipe: TrainRecipe, directory: Path, workers: int) -> Desk:
     """Train by so many processes that exchange gradients through gloo."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_sit, (recipe, directory, workers, port), nprocs=workers)
+    gloo.together(_train, recipe, directory, workers=workers)
     return Desk(directory)
 
 
-def _sit(rank: int, recipe: TrainRecipe, directory: Path, workers: int, port: int) -> None:
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(workers),
-        "LOCAL_WORLD_SIZE": str(workers),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=workers)
-    try:
-        train(recipe, Desk(directory, rank))
-    finally:
-        distributed.destroy_process_group()
+def _train(rank: int, recipe: TrainRecipe, directory: Path) -> None:
+    train(recipe, Desk(directory, rank))

@@ -6,18 +6,15 @@ that is over: resumed from its last checkpoint, the stock Trainer does one step 
 """
 
 import json
-import os
-import socket
 import time
 from pathlib import Path
 
 import pytest
-import torch
 import transformers
-from torch import distributed
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from labelmill.training.loop import train
+from tests.support import gloo
 from tests.support.models import save_tiny
 from tests.support.training import Desk, job_of, ready, reviews, state_of, write_rows
 
@@ -105,10 +102,12 @@ def _wait(path: Path, seconds: float) -> None:
         time.sleep(0.01)
 
 
-def _stock(race, start, _):
+def _stock(rank, folder, start):
     """With the callback that Ray Train's guide names; what it reports is only looked at."""
     import ray.train
     from ray.train.huggingface.transformers import RayTrainReportCallback
+
+    race = Race(folder, rank)
 
     def report(metrics, checkpoint):
         del metrics
@@ -118,47 +117,28 @@ def _stock(race, start, _):
     stock_trainer(race.folder, start, STEPS, [RayTrainReportCallback()]).train()
 
 
-def _ours(race, _, recipe):
-    train(recipe, RacingDesk(race.folder, race))
+def _ours(rank, folder, recipe):
+    train(recipe, RacingDesk(folder, Race(folder, rank)))
 
 
-def _sit(rank, way, folder, start, recipe, port):
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=2)
-    try:
-        way(Race(folder, rank), start, recipe)
-    finally:
-        distributed.destroy_process_group()
-
-
-def copies(way, folder, start, recipe=None):
+def copies(folder):
     """Size of the optimizer in the copy that each of two workers made."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_sit, (way, folder, start, recipe, port), nprocs=2)
     return [json.loads((folder / f"{rank}.json").read_text())[OPTIMIZER] for rank in (0, 1)]
 
 
 @pytest.mark.slow
 def test_stock_callback_hands_in_an_optimizer_of_no_bytes(tmp_path, start):
     pytest.importorskip("ray.train.huggingface.transformers")
-    whole, half = copies(_stock, tmp_path, start)
+    gloo.together(_stock, tmp_path, start, workers=2)
+    whole, half = copies(tmp_path)
     assert whole > 0
     assert half == 0
 
 
 @pytest.mark.slow
 def test_ours_waits_until_the_checkpoint_is_whole(tmp_path, start):
-    whole, other = copies(_ours, tmp_path, start, recipe_of(tmp_path, start))
+    gloo.together(_ours, tmp_path, recipe_of(tmp_path, start), workers=2)
+    whole, other = copies(tmp_path)
     assert other == whole > 0
 
 
