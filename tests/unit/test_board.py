@@ -1,5 +1,10 @@
-"""The board: which split is compared with float32."""
+"""The board: which split is compared with float32, and how far the others are."""
 
+import numpy as np
+import pytest
+
+from labelmill.batch import Encoded
+from labelmill.stages import predict
 from labelmill.stages.board import Board
 
 
@@ -50,3 +55,16 @@ def test_deaths_of_a_replica_while_it_loads_are_counted_until_it_has_loaded() ->
 
 def test_nothing_is_compared_where_the_run_needs_no_comparison() -> None:
     assert not Board().begin("a").check
+
+
+def test_rows_of_many_sequences_are_posted_as_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "_POST_EVERY", 0.0)
+    board, tried = Board(), 20  # labels that each of three rows is tried with
+    encoded = Encoded(
+        rows=np.repeat(np.arange(3, dtype=np.int32), tried), lengths=np.full(3 * tried, 7, np.int32)
+    )
+    post = predict.Poster(board, "a", encoded)
+
+    post(2 * tried, 280)
+
+    assert board.in_flight() == {"a": (2, 280)}

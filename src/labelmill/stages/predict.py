@@ -53,7 +53,7 @@ class Replica:
         past = self._board.begin(split) if len(encoded) else _UNSEEN
         lethal = self._lethal(split, past, encoded)
         encoded = without(encoded, lethal)
-        done = self._inference.run(encoded, self._poster(split))
+        done = self._inference.run(encoded, Poster(self._board, split, encoded))
         parcel = self._labelled(parcel, encoded, done, lethal)
         if past.check:
             parcel = parcel.with_head(agreement=self._check(encoded, parcel))
@@ -132,9 +132,6 @@ class Replica:
             "packs": self._inference.packs,
         }
 
-    def _poster(self, split: str) -> "_Poster":
-        return _Poster(self._board, split)
-
 
 def allow_loading(deaths: int) -> None:
     """Raise EngineError where a replica has died so often while it loaded the model."""
@@ -156,19 +153,25 @@ def _rows_saved(encoded: Encoded, done: Inferred) -> int:
     return len(np.unique(encoded.rows)) - len(np.unique(encoded.rows[~done.repeated]))
 
 
-class _Poster:
-    """Tells the board how far a split is, now and then."""
+class Poster:
+    """Tells the board how far a split is, now and then.
 
-    def __init__(self, board: Notices, split: str) -> None:
+    In rows: a row has a sequence for each of its windows, or for each label that it is tried with,
+    and those of one row are not predicted together.
+    """
+
+    def __init__(self, board: Notices, split: str, encoded: Encoded) -> None:
         self._board = board
         self._split = split
+        self._rows = len(np.unique(encoded.rows)) / max(len(encoded), 1)  # a sequence
         self._last = time.monotonic()
 
     def __call__(self, sequences: int, tokens: int) -> None:
+        """So many sequences and tokens are predicted by now."""
         now = time.monotonic()
         if now - self._last >= _POST_EVERY:
             self._last = now
-            self._board.post(self._split, sequences, tokens)
+            self._board.post(self._split, round(sequences * self._rows), tokens)
 
 
 def task_schema(recipe: Recipe) -> pa.Schema:
