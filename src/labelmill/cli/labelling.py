@@ -16,7 +16,7 @@ from labelmill.engines import Use
 from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.opening import require_openable
-from labelmill.ledger.run import Run
+from labelmill.ledger.run import Run, ShardWork
 from labelmill.ledger.status import Status, read_status, status_of
 from labelmill.pipeline import Committed, Event, Runner, Shape
 from labelmill.plan.briefing import make_recipe
@@ -178,20 +178,17 @@ class Labelling:
 
     def _too_many(self) -> bool:
         """Whether output.max_rejected can no longer be met."""
-        most = self._outlook.most()
-        allowed = self._plan.job.output.max_rejected
-        return most is not None and self._outlook.rejected > allowed * most
+        return self._outlook.exceeds(self._plan.job.output.max_rejected)
 
     def _wants_check(self) -> bool:
         return not self._run.checked and self._plan.resolved.precision != "float32"
 
     def _look(self) -> Outlook:
-        totals = self._run.totals()
         return Outlook(
             {shard.path: shard for shard in self._plan.listing.shards},
-            rows_before=totals.rows_read,
-            rejected_before=totals.rows_rejected,
             rows_total=self._plan.reading.rows,
+            before=self._run.covered(),
+            mine=_bytes(self._works) / (_bytes(self._run.pending()) or 1),
         )
 
     def _tell(self) -> None:
@@ -243,6 +240,10 @@ def _gpus(resources: ResourcesSection) -> float | None:
     if pipeline.chosen(resources) == "local":
         return 0.0
     return None if resources.gpus_per_replica == "auto" else resources.gpus_per_replica
+
+
+def _bytes(works: Sequence[ShardWork]) -> int:
+    return sum(work.shard.size for work in works)
 
 
 def _resources(plan: Plan, shape: Shape) -> dict[str, object]:

@@ -65,6 +65,11 @@ class ShardCoverage:
         """Index of the last split; None while nobody knows it."""
         return None if self._last < 0 else self._last
 
+    @property
+    def extent(self) -> int:
+        """Positions of the shard that its splits with a receipt take up."""
+        return sum(self._cells[1::_STRIDE]) - sum(self._cells[::_STRIDE])
+
     def part_size(self, index: int) -> int | None:
         """Recorded size of a split's part; None where it has no receipt."""
         found = index * _STRIDE

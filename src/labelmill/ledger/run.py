@@ -23,6 +23,7 @@ from labelmill.errors import CorruptRun, LedgerError, StorageError, UnfinishedRu
 from labelmill.ledger import names
 from labelmill.ledger.attempts import Attempt, read_attempts
 from labelmill.ledger.commit import part_checksum
+from labelmill.ledger.coverage import ShardCoverage
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.opening import require_room
 from labelmill.ledger.part_names import parse_part
@@ -113,6 +114,10 @@ class Run:
             for path, shard in mine
             if not shard.done
         ]
+
+    def covered(self) -> Iterable[tuple[str, ShardCoverage]]:
+        """Every shard, and what is done of it now."""
+        return self._state.coverage.items()
 
     def record(self, receipt: Receipt) -> bool:
         """Count a committed receipt; False where it counted before, or does not count."""
