@@ -125,10 +125,15 @@ def test_verify_finds_foreign_parts_and_data(output: Path) -> None:
     whole = (output / "a.jsonl-00001.parquet").read_bytes()
     (output / "a.jsonl-00007.parquet").write_bytes(whole)
     (output / "more.parquet").write_bytes(whole)
+    # The library `datasets` reads both with the parts.
+    (output / "a.jsonl-00001.parquet.bak").write_bytes(whole)
+    (output / "old.JSONL.gz").write_bytes(whole)
     (output / "README.md").write_text("no data")
     found = verify(str(output)).problems
     assert {(problem.kind, problem.path) for problem in found} == {
+        ("foreign", "a.jsonl-00001.parquet.bak"),
         ("foreign", "a.jsonl-00007.parquet"),
+        ("foreign", "old.JSONL.gz"),
         ("foreign", "more.parquet"),
     }
 

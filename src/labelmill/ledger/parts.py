@@ -22,8 +22,9 @@ from labelmill.ledger.voids import Void
 from labelmill.splits import Split
 from labelmill.storage import FileMissing, Store, bulk
 
-# What pandas, DuckDB, Spark or `datasets` would read together with parts.
-DATA = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".arrow", ".txt")
+# What pandas, DuckDB, Spark or `datasets` would read together with parts. `datasets` looks for them
+# anywhere in a name: in `a.parquet.bak` as in `a.jsonl.gz`.
+DATA = frozenset({"parquet", "jsonl", "ndjson", "json", "csv", "tsv", "arrow", "txt"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ class Survey:
 def data_files(store: Store) -> Iterator[tuple[str, int]]:
     """Path and size of every file in the output directory that somebody could read as data."""
     for entry in store.list():
-        if not names.inside(entry.path) and entry.path.lower().endswith(DATA):
+        suffixes = entry.path.rpartition("/")[2].lower().split(".")[1:]
+        if not names.inside(entry.path) and not DATA.isdisjoint(suffixes):
             yield entry.path, entry.size
 
 
