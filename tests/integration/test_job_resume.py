@@ -179,6 +179,15 @@ def test_other_weights_are_refused(tmp_path: Path, model: str) -> None:
         inline.label(job(tmp_path, other))
 
 
+def test_other_task_is_refused_whatever_it_reads(tmp_path: Path, model: str) -> None:
+    shards(tmp_path)
+    inline.label(job(tmp_path, model), splits=1)
+
+    other = job(tmp_path, model).model_copy(update={"task": "question-answering"})
+    with pytest.raises(FingerprintChanged, match=r"task: the run has 'text-classification'"):
+        inline.plan_of(other)
+
+
 def test_resources_and_limits_may_change_between_attempts(tmp_path: Path, model: str) -> None:
     shards(tmp_path)
     inline.label(job(tmp_path, model), splits=1)

@@ -91,7 +91,16 @@ class Manifest:
     def require_settings_of(self, standing: "Manifest", where: str) -> None:
         """Raise FingerprintChanged where the run at `where` was started with other settings."""
         if standing.fingerprint != self.fingerprint:
-            raise FingerprintChanged(_refusal(where, standing, self))
+            raise FingerprintChanged(_refusal(where, standing.settings, self.settings))
+
+    def require_task(self, task: str, where: str) -> None:
+        """Raise FingerprintChanged where this run, at `where`, is of another task.
+
+        Told before a job's other settings are known: what it reads is bound by the run's columns.
+        """
+        if self.settings["task"] != task:
+            told = {"task": self.settings["task"]}
+            raise FingerprintChanged(_refusal(where, told, {"task": task}))
 
 
 _PLAIN = tuple(
@@ -111,8 +120,8 @@ def _require_version(facts: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _refusal(where: str, standing: Manifest, job: Manifest) -> str:
-    what = "; ".join(differences(standing.settings, job.settings))
+def _refusal(where: str, standing: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+    what = "; ".join(differences(standing, job))
     return (
         f"the run in {where!r} was started with other settings ({what}); "
         "restore them to resume it, or use a new output directory"

@@ -62,7 +62,10 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     """
     refuse_no_room(job.output.path)
     refuse_overlap(job.source.path, job.output.path)
-    standing = Manifest.load(open_store(job.output.path))
+    store = open_store(job.output.path)
+    standing = Manifest.load(store)
+    if standing is not None:
+        standing.require_task(job.task, store.url)
     listing = list_shards(job.source.path, job.source.format)
     require_names(listing.shards, job.output.format)
     checkpoint = checkpoints.resolve(
