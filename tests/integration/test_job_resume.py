@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from labelmill import verification
-from labelmill.errors import CorruptRun, FingerprintChanged, InputError, ShardRefused
+from labelmill.cli.interrupt import Interrupt
+from labelmill.cli.labelling import Labelling
+from labelmill.errors import (
+    CorruptRun,
+    FingerprintChanged,
+    InputError,
+    ShardRefused,
+    UnfinishedRun,
+)
 from labelmill.ledger.status import read_status, rejects_of
+from labelmill.pipeline import Cluster
+from labelmill.reports.progress import Progress
 from labelmill.stages.board import Board
 from tests.support import inline
 from tests.support.models import tiny_classifier
@@ -208,6 +219,20 @@ def test_lost_part_is_labelled_again_with_the_same_bytes(tmp_path: Path, model: 
     assert status.rows_read == 75
     assert parts(tmp_path / "out") == before
     assert verification.verify(str(tmp_path / "out"), source=True).ok
+
+
+def test_slice_that_lost_a_part_of_its_own_is_not_done(tmp_path: Path, model: str) -> None:
+    shards(tmp_path)
+    sliced = job(tmp_path, model)
+    inline.label(sliced, splits=3)  # the first of three shards
+    runner: Any = SimpleNamespace(
+        name="local", cluster=Cluster(nodes=1, cores=1, cpus=1.0, gpus=0.0)
+    )
+    labelling = Labelling(inline.plan_of(sliced), runner, (0, 3), Progress())
+    (tmp_path / "out" / "plain.jsonl-00001.parquet").unlink()
+
+    with pytest.raises(UnfinishedRun, match="run the same command again"):
+        labelling.work(Interrupt())
 
 
 def test_truncated_part_is_found_when_the_run_is_opened(tmp_path: Path, model: str) -> None:

@@ -116,7 +116,8 @@ class Labelling:
         try:
             self._run.seal()
         except UnfinishedRun as unfinished:
-            if self._slice is None:
+            # Of the slice, too, if a part of it was lost meanwhile.
+            if self._slice is None or self._run.pending(self._slice):
                 raise
             self._progress.say(f"this slice is done, the run is not: {unfinished}")
 
