@@ -267,6 +267,30 @@ def test_damaged_shard_is_recorded_and_labelled_anew_when_it_is_replaced(
         assert labelled.drop(["extra_json"]).equals(pq.read_table(tmp_path / "whole" / name))
 
 
+def test_shard_that_comes_later_and_is_damaged_is_recorded_too(tmp_path: Path, model: str) -> None:
+    shards(tmp_path)
+    inline.label(job(tmp_path, model), splits=1)
+    (tmp_path / "in" / "late.parquet").write_bytes(b"PAR1 is not all PAR1")
+
+    status = inline.label(job(tmp_path, model))
+
+    assert (status.complete, status.shards_damaged, status.rows_labelled) == (True, 1, 75)
+
+
+@pytest.mark.parametrize("columns", [{"lang": ["en"]}, {"id": ["one"]}])
+def test_shard_that_replaces_a_damaged_one_must_fit_the_schema(
+    tmp_path: Path, model: str, columns: dict[str, list[str]]
+) -> None:
+    shards(tmp_path)
+    late = tmp_path / "in" / "late.parquet"
+    late.write_bytes(b"PAR1 is not all PAR1")
+    inline.label(job(tmp_path, model))
+    pq.write_table(pa.table({"text": ["the mat"]} | columns), late)
+
+    with pytest.raises(InputError, match=f"column {next(iter(columns))!r}"):
+        inline.plan_of(job(tmp_path, model))
+
+
 def test_on_bad_shard_fail_stops_naming_the_shard(tmp_path: Path, model: str) -> None:
     shards(tmp_path)
     (tmp_path / "in" / "table.parquet").write_bytes(b"PAR1 is not all PAR1")

@@ -401,6 +401,21 @@ def test_damaged_shard_that_is_replaced_is_labelled_anew_from_nothing(splits: in
     assert sum(1 for _ in read_rejects(store, State(store))) == 3
 
 
+def test_what_replaced_a_damaged_shard_may_be_replaced_until_it_is_begun() -> None:
+    store = MemoryStore()
+    _damaged(store).close()
+    open_run(store, _mended(), "two")
+    again = (a_shard("day/00000.jsonl", size=600, version="10"), shards(2)[1])
+
+    run = open_run(store, again, "three")
+
+    assert [(w.shard.size, w.generation) for w in run.pending()] == [(600, 2)]
+    first = a_split("day/00000.jsonl", 0, last=False)
+    assert commit(store, a_receipt(first, generation=2, attempt="three"), a_part(first)) is not None
+    with pytest.raises(InputError, match="changed since the run began"):
+        open_run(store, _mended(), "four")
+
+
 def test_part_that_a_zombie_of_a_replaced_shard_writes_is_cleaned_away() -> None:
     store = MemoryStore()
     _damaged(store).close()

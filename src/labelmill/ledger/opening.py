@@ -10,7 +10,7 @@ from labelmill.errors import CorruptRun, LedgerError
 from labelmill.ledger import names
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.parts import data_files, require_sizes, survey
-from labelmill.ledger.shards import missing_records
+from labelmill.ledger.shards import ShardRecords, missing_records, replaceable, what_differs
 from labelmill.ledger.state import State
 from labelmill.splits import Shard
 from labelmill.storage import Store, open_store
@@ -31,6 +31,19 @@ def require_openable(output_url: str, manifest: Manifest, shards: Iterable[Shard
     missing_records(state.records, state.coverage, shards, standing.part_format)
     require_sizes(survey(store, state, standing.part_format))
     return state
+
+
+def unseen(store: Store, shards: Iterable[Shard]) -> list[Shard]:
+    """The shards that the run knows nothing of: new ones, and those that may replace others."""
+    records = ShardRecords(store)
+    known = [(shard, records.get(shard.path)) for shard in shards]
+    new = [shard for shard, record in known if record is None]
+    other = [(shard, record) for shard, record in known if record]
+    other = [(shard, record) for shard, record in other if what_differs(record.shard, shard)]
+    if not other:
+        return new
+    coverage = State(store).coverage
+    return new + [shard for shard, record in other if replaceable(record, coverage)]
 
 
 def require_room(store: Store) -> None:

@@ -4,7 +4,7 @@ Append-only: each file of records is created exclusively under the next number, 
 drivers may append at once; whoever comes second reads what the first wrote and tries again. A
 shard's place in the run is the place of its first record and never moves. A later record of the
 same path with a higher generation replaces it: all receipts of older generations are void from then
-on.
+on. Only a damaged shard is replaced, or what has replaced one and is not begun.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -140,11 +140,11 @@ def _news(records: ShardRecords, coverage: Coverage, shard: Shard) -> ShardRecor
     if standing is None:
         return ShardRecord(shard=shard, generation=0)
     known = standing.shard
-    changes = _changes(known, shard)
+    changes = what_differs(known, shard)
     if not changes:
         # The source was moved or is reached by another road: the same files elsewhere.
         return None if known.url == shard.url else replace(standing, shard=shard)
-    if coverage.damaged(shard.path):
+    if replaceable(standing, coverage):
         return ShardRecord(shard=shard, generation=standing.generation + 1)
     raise InputError(
         f"shard {shard.path!r} changed since the run began: {'; '.join(changes)}; restore it, or "
@@ -152,7 +152,18 @@ def _news(records: ShardRecords, coverage: Coverage, shard: Shard) -> ShardRecor
     )
 
 
-def _changes(known: Shard, found: Shard) -> list[str]:
-    """What tells that the file is another one."""
+def replaceable(standing: ShardRecord, coverage: Coverage) -> bool:
+    """Whether another file may come in the shard's place: it is damaged, or took a damaged one's.
+
+    Of the latter only until its first receipt: what replaced a damaged file may be the wrong one.
+    """
+    path = standing.shard.path
+    covered = coverage.get(path)
+    begun = covered is not None and covered.splits > 0
+    return coverage.damaged(path) or (standing.generation > 0 and not begun)
+
+
+def what_differs(known: Shard, found: Shard) -> list[str]:
+    """What tells that the file is another one; empty where it is the same."""
     facts = [(name, getattr(known, name), getattr(found, name)) for name in _IDENTITY]
     return [f"{name} was {was!r}, is {now!r}" for name, was, now in facts if was != now]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from labelmill.config.job import LabelJob
 from labelmill.errors import ConfigError, InputError
 from labelmill.ledger.manifest import Manifest
-from labelmill.ledger.shards import ShardRecords
+from labelmill.ledger.opening import unseen
 from labelmill.ops import schemas
 from labelmill.ops.columns import output_schema
 from labelmill.ops.fields import flat
@@ -93,14 +93,13 @@ def _refuse_clash(job: LabelJob, columns: pa.Schema, added: pa.Schema) -> None:
 def _refuse_misfits(
     job: LabelJob, standing: Manifest, shards: tuple[Shard, ...], use: Use
 ) -> Mapping[str, str]:
-    records = ShardRecords(open_store(job.output.path))
-    new = [shard for shard in shards if records.get(shard.path) is None]
+    new = unseen(open_store(job.output.path), shards)
     if not new or job.source.keep == "none":
         return {}
     if standing.settings["output.raw"]:
         _refuse_other_formats(new)
         return {}
-    found = survey(new, use)
+    found = survey(new, use, need_one=False)  # the run knows its columns
     # What JSON Lines hold beyond the schema is the reader's to judge, row by row.
     columns = [
         c

@@ -50,8 +50,11 @@ class Use:
         return self.kept is None or column in self.kept or column in roots
 
 
-def survey(shards: Sequence[Shard], use: Use) -> Survey:
-    """Look into the shards; raises InputError where two do not fit one schema, or none opens."""
+def survey(shards: Sequence[Shard], use: Use, *, need_one: bool = True) -> Survey:
+    """Look into the shards; raises InputError where two do not fit one schema.
+
+    Where none opens too, as nobody knows the columns then; but for `need_one` False.
+    """
     chosen = _chosen(shards)
     found = _Found()
     unreadable: dict[str, str] = {}
@@ -60,7 +63,7 @@ def survey(shards: Sequence[Shard], use: Use) -> Survey:
             found.add(shard, seen)
         else:
             unreadable[shard.path] = str(seen)
-    if not found.kinds:
+    if need_one and not found.kinds:
         path, reason = next(iter(unreadable.items()))
         raise InputError(
             f"none of {len(chosen)} shards can be opened; the first, {path!r}: {reason}"
