@@ -1,5 +1,6 @@
 """The dry run refuses what the job would refuse, in the same words, and changes nothing."""
 
+import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,6 +163,22 @@ def test_ledger_is_read_once(
 
     assert described(corpus, capsys)["splits_done"] == 10
     assert len(made) == 1
+
+
+def test_what_is_lost_or_replaced_is_pending(
+    corpus: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (corpus / "in" / "c.jsonl.gz").write_bytes(gzip.compress(rows(20))[:40])
+    inline.label(job(corpus, model))
+    (corpus / "in" / "c.jsonl.gz").write_bytes(gzip.compress(rows(20)))
+    (corpus / "out" / "a.jsonl-00001.parquet").unlink()
+    before = files(corpus)
+
+    told = described(corpus, capsys)
+
+    assert (told["shards_pending"], told["splits"]) == (2, None)
+    assert (told["splits_done"], told["rows_done"]) == (9, 36)
+    assert files(corpus) == before
 
 
 def test_splits_of_a_standing_run_are_those_of_its_ledger(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from labelmill.errors import CorruptRun, LedgerError
 from labelmill.ledger import names
 from labelmill.ledger.manifest import Manifest
-from labelmill.ledger.parts import data_files, require_sizes, survey
+from labelmill.ledger.parts import data_files, require_sizes, survey, void_missing
 from labelmill.ledger.shards import ShardRecords, missing_records, replaceable, what_differs
 from labelmill.ledger.state import State
 from labelmill.splits import Shard
@@ -19,7 +19,8 @@ from labelmill.storage import Store, open_store
 def require_openable(output_url: str, manifest: Manifest, shards: Iterable[Shard]) -> State | None:
     """Raise what `Run.open` would raise of settings, shards, sizes of parts, and foreign data.
 
-    What the ledger says; None where there is no run.
+    What the ledger would say then: shards that are replaced and parts that are gone are not done.
+    None where there is no run.
     """
     store = open_store(output_url)
     standing = Manifest.load(store)
@@ -28,8 +29,12 @@ def require_openable(output_url: str, manifest: Manifest, shards: Iterable[Shard
         return None
     manifest.require_settings_of(standing, store.url)
     state = State(store)
-    missing_records(state.records, state.coverage, shards, standing.part_format)
-    require_sizes(survey(store, state, standing.part_format))
+    news = missing_records(state.records, state.coverage, shards, standing.part_format)
+    found = survey(store, state, standing.part_format)
+    require_sizes(found)
+    voids = void_missing(store, state, found.missing) if found.missing else []
+    if voids or any(record.generation for record in news):
+        return State(store, news, voids)
     return state
 
 

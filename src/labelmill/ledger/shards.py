@@ -37,11 +37,13 @@ class ShardRecord:
 class ShardRecords:
     """Every shard of a run, in the run's order."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, news: Iterable[ShardRecord] = ()) -> None:
+        """`news` count after those of the store, and are not written."""
         self._store = store
         self._records: dict[str, ShardRecord] = {}
         self.files = 0  # record files read: what the next one is called
         self.refresh()
+        self._take(news)
 
     def __iter__(self) -> Iterator[ShardRecord]:
         return iter(self._records.values())
@@ -64,9 +66,10 @@ class ShardRecords:
                 "are there; restore it, or use a new output directory"
             )
         for path, data in bulk.read_all(self._store, paths[self.files :]):
-            for facts in lines.unpack(path, data):
-                record = ShardRecord(generation=facts.pop("generation"), shard=Shard(**facts))
-                self._records[record.shard.path] = record
+            self._take(
+                ShardRecord(generation=facts.pop("generation"), shard=Shard(**facts))
+                for facts in lines.unpack(path, data)
+            )
             self.files += 1
 
     def append(self, records: Sequence[ShardRecord]) -> bool:
@@ -74,9 +77,12 @@ class ShardRecords:
         data = lines.pack(each.to_dict() for each in records)
         if not self._store.create(names.shard_record(self.files), data):
             return False
-        self._records |= {record.shard.path: record for record in records}
+        self._take(records)
         self.files += 1
         return True
+
+    def _take(self, records: Iterable[ShardRecord]) -> None:
+        self._records.update((record.shard.path, record) for record in records)
 
 
 def register(

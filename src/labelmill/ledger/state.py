@@ -6,14 +6,14 @@ but for some bytes a split (`Coverage`).
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from labelmill.ledger import lines, names, volumes
 from labelmill.ledger.coverage import Coverage, Marks
 from labelmill.ledger.receipt import Entry, Receipt
-from labelmill.ledger.shards import ShardRecords
+from labelmill.ledger.shards import ShardRecord, ShardRecords
 from labelmill.ledger.tally import Tally
-from labelmill.ledger.voids import Voids
+from labelmill.ledger.voids import Void, Voids
 from labelmill.storage import Store, bulk
 
 
@@ -27,14 +27,17 @@ class State:
     after: no receipt is met without what explains it. Volumes stay, and can wait to be read.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, news: Iterable[ShardRecord] = (), voids: Iterable[Void] = ()
+    ) -> None:
+        """`news` and `voids`: what is not recorded and is to count as if it were."""
         self._store = store
         singles = dict(self._read_singles())
         segments = dict(bulk.read_all(store, _listed(store, names.SEGMENTS)))  # few: see `segments`
         self.segments = list(segments)
         self._volumes = _listed(store, names.VOLUMES)
-        self.records = ShardRecords(store)
-        self.voids = Voids(store)
+        self.records = ShardRecords(store, news)
+        self.voids = Voids(store, voids)
         self.coverage = Coverage()
         self.coverage.expect(self.records)
         self.tally = Tally()

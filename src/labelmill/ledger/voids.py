@@ -7,6 +7,7 @@ even where its bytes are the same. What the voided attempt may still write, bein
 is void too and is cleaned away with its part by whoever opens the run next.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labelmill.ledger import lines, names
@@ -36,14 +37,15 @@ class Void:
 class Voids:
     """Every void of a run."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, more: Iterable[Void] = ()) -> None:
+        """`more` count like those of the store, and are not written."""
         paths = sorted(entry.path for entry in store.list(names.VOIDS))
         self.files = len(paths)
         self._voids = {
             Void(**facts)
             for path, data in bulk.read_all(store, paths)
             for facts in lines.unpack(path, data)
-        }
+        } | set(more)
 
     def __contains__(self, entry: Entry) -> bool:
         return bool(self._voids) and Void.of(entry) in self._voids
