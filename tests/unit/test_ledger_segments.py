@@ -1,6 +1,8 @@
 """Compaction: many receipts in one file, the same run before, during and after."""
 
+import json
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -8,6 +10,7 @@ from labelmill.errors import CorruptRun, StorageError
 from labelmill.ledger import lines, names, segments
 from labelmill.ledger.segments import Compactor, read_rejects
 from labelmill.ledger.state import State
+from labelmill.ledger.voids import Void, record_voids
 from labelmill.splits import Reject
 from tests.support.runs import a_receipt, a_split, committed, open_run, shards
 from tests.support.stores import Killed, MemoryStore, failing, killing
@@ -132,6 +135,21 @@ def test_ledger_file_that_holds_something_else_is_corrupt_by_name(content: bytes
     store.files[names.attempt("one")] = content
     with pytest.raises(CorruptRun, match="attempts/one"):
         open_run(store, shards(1), "two")
+
+
+@pytest.mark.parametrize("folder", [names.SEGMENTS, names.SHARDS, names.RECEIPTS, names.VOIDS])
+@pytest.mark.parametrize("record", [{"nobody": 1}, [1], None])
+def test_ledger_file_whose_records_are_no_such_is_corrupt_by_name(folder: str, record: Any) -> None:
+    store = MemoryStore()
+    compactor = Compactor(store, "one")
+    compactor.add(committed(store, 2)[0])
+    compactor.flush()
+    record_voids(store, "one", [Void(shard="x", index=0, generation=0, attempt="one")])
+    path = next(entry.path for entry in store.list(folder))
+    packed = b"" if record is None else lines.pack([record])
+    store.files[path] = json.dumps(record).encode() if folder == names.RECEIPTS else packed
+    with pytest.raises(CorruptRun, match=path):
+        State(store)
 
 
 def test_rejects_file_that_was_cut_is_corrupt_by_name() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from labelmill.errors import StorageError
-from labelmill.ledger import lines, names
+from labelmill.ledger import names
 from labelmill.ledger.receipt import Receipt, checksum
 from labelmill.storage import FileMissing, Store, bulk
 
@@ -65,7 +65,7 @@ def settle(store: Store, receipt: Receipt) -> Receipt | None:
 def load(store: Store, path: str) -> Receipt | None:
     """A receipt, prepared or single; None where it is gone."""
     try:
-        return Receipt.from_entry(lines.parse(path, bulk.read(store, path)))
+        return Receipt.from_file(path, bulk.read(store, path))
     except FileMissing:
         return None
 

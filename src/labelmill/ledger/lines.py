@@ -16,7 +16,8 @@ from labelmill.storage import Store
 
 _AT_ONCE = 1_000  # lines
 _BUFFER = 1 << 20  # bytes a request
-_BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, ValueError)
+_BROKEN = (gzip.BadGzipFile, EOFError, zlib.error, ValueError, TypeError)
+ODD = (KeyError, TypeError)  # what comes of an object that is not one of ours
 
 
 def pack(records: Iterable[dict[str, Any]]) -> bytes:
@@ -28,12 +29,26 @@ def pack(records: Iterable[dict[str, Any]]) -> bytes:
 def unpack(path: str, data: bytes) -> Iterator[dict[str, Any]]:
     """The records of a file; raises CorruptRun naming `path`."""
     try:
+        _refuse_empty(data)
         found = gzip.decompress(data).splitlines()
         # One call for many lines: a million calls of the parser cost more than what they parse.
         for start in range(0, len(found), _AT_ONCE):
-            yield from json.loads(b"[%b]" % b",".join(found[start : start + _AT_ONCE]))
+            yield from _objects(found[start : start + _AT_ONCE])
     except _BROKEN as err:
         raise broken(path, err) from err
+
+
+def _refuse_empty(data: bytes) -> None:
+    if not data:  # which gzip takes for a file of no lines
+        raise EOFError("it is empty")
+
+
+def _objects(found: list[bytes]) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = json.loads(b"[%b]" % b",".join(found))
+    for record in records:
+        if not isinstance(record, dict):
+            raise TypeError(f"found {type(record).__name__}, expected an object")
+    return records
 
 
 def stream(store: Store, path: str) -> Iterator[dict[str, Any]]:

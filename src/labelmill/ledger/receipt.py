@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from labelmill.errors import LedgerError
+from labelmill.ledger import lines
 from labelmill.splits import Break, Reject, Split
 
 Entry = dict[str, Any]  # see the module docstring
@@ -81,6 +82,15 @@ class Receipt:
     def to_entry(self) -> Entry:
         """The receipt as a segment holds it."""
         return self._facts() | {"reasons": dict(Counter(reject.reason for reject in self.rejects))}
+
+    @classmethod
+    def from_file(cls, path: str, data: bytes) -> Self:
+        """The receipt of a file of the ledger; raises CorruptRun naming `path`."""
+        entry = lines.parse(path, data)
+        try:
+            return cls.from_entry(entry)
+        except (*lines.ODD, ValueError) as err:
+            raise lines.broken(path, err) from err
 
     @classmethod
     def from_entry(cls, entry: Entry) -> Self:

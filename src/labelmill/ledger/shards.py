@@ -33,6 +33,14 @@ class ShardRecord:
         facts = {name: getattr(self.shard, name) for name in Shard.__dataclass_fields__}
         return facts | {"generation": self.generation}
 
+    @classmethod
+    def from_dict(cls, path: str, facts: dict[str, Any]) -> "ShardRecord":
+        """The inverse; raises CorruptRun naming `path`."""
+        try:
+            return cls(generation=facts.pop("generation"), shard=Shard(**facts))
+        except lines.ODD as err:
+            raise lines.broken(path, err) from err
+
 
 class ShardRecords:
     """Every shard of a run, in the run's order."""
@@ -66,10 +74,7 @@ class ShardRecords:
                 "are there; restore it, or use a new output directory"
             )
         for path, data in bulk.read_all(self._store, paths[self.files :]):
-            self._take(
-                ShardRecord(generation=facts.pop("generation"), shard=Shard(**facts))
-                for facts in lines.unpack(path, data)
-            )
+            self._take(ShardRecord.from_dict(path, facts) for facts in lines.unpack(path, data))
             self.files += 1
 
     def append(self, records: Sequence[ShardRecord]) -> bool:

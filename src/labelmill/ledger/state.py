@@ -87,8 +87,11 @@ class State:
     def _load(self, singles: Mapping[str, Entry], segments: Mapping[str, bytes]) -> None:
         compacted = bulk.read_all(self._store, self._volumes)
         for path, data in itertools.chain(segments.items(), compacted):
-            for _, entry in volumes.unbind(path, data):
-                self.add(entry)
+            try:
+                for _, entry in volumes.unbind(path, data):
+                    self.add(entry)
+            except lines.ODD as err:
+                raise lines.broken(path, err) from err
         for path, entry in singles.items():
             if self.add(entry):
                 self.live.append(path)
@@ -121,4 +124,4 @@ def _listed(store: Store, folder: str) -> list[str]:
 
 
 def _entry(path: str, data: bytes) -> Entry:
-    return Receipt.from_entry(lines.parse(path, data)).to_entry()
+    return Receipt.from_file(path, data).to_entry()

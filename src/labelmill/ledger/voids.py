@@ -29,6 +29,14 @@ class Void:
         return {name: getattr(self, name) for name in Void.__dataclass_fields__}
 
     @classmethod
+    def from_dict(cls, path: str, facts: Entry) -> "Void":
+        """The inverse; raises CorruptRun naming `path`."""
+        try:
+            return cls(**facts)
+        except lines.ODD as err:
+            raise lines.broken(path, err) from err
+
+    @classmethod
     def of(cls, entry: Entry) -> "Void":
         """The void that would take this receipt out."""
         return cls(**{name: entry[name] for name in Void.__dataclass_fields__})
@@ -42,7 +50,7 @@ class Voids:
         paths = sorted(entry.path for entry in store.list(names.VOIDS))
         self.files = len(paths)
         self._voids = {
-            Void(**facts)
+            Void.from_dict(path, facts)
             for path, data in bulk.read_all(store, paths)
             for facts in lines.unpack(path, data)
         } | set(more)
