@@ -219,6 +219,11 @@ def test_on_bad_row_goes_by_keep_unless_it_is_set(tmp_path, source, on_bad_row):
             -1,
             "input should be 'auto' or a number of at least 0 (got -1)",
         ),
+        (
+            "resources.gpus_per_replica",
+            1.5,
+            "1.5 is neither whole nor a part of one GPU; round it",
+        ),
         ("resources.cpus_per_replica", 0, "input should be 'auto' or a number above 0 (got 0)"),
         ("output.prefix", 3, "input should be text (got 3); put it in quotes"),
         ("options.scores", 0, "input should be 'best', 'all' or an integer of at least 1 (got 0)"),

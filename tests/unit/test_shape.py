@@ -96,6 +96,23 @@ def test_gpus_per_replica_of_a_half_puts_two_on_a_gpu() -> None:
     assert shape(ResourcesSection(gpus_per_replica=0.5), FARM, "cuda", "scoring", 1).replicas == 64
 
 
+@pytest.mark.parametrize(("part", "replicas"), [(0.4, 64), (0.3, 96), (0.1, 320), (2, 16), (3, 10)])
+def test_replicas_find_room_on_whole_gpus(part: float, replicas: int) -> None:
+    found = shape(ResourcesSection(gpus_per_replica=part), FARM, "cuda", "scoring", 1)
+
+    assert found.replicas == replicas
+
+
+@pytest.mark.parametrize(("there", "wanted"), [(0, 1), (0, 0.5), (1, 2)])
+def test_gpus_that_are_not_there_are_refused_instead_of_waited_for(
+    there: float, wanted: float
+) -> None:
+    here = Cluster(nodes=1, cores=8, cpus=8, gpus=there)
+
+    with pytest.raises(ConfigError, match=rf"gpus_per_replica: {wanted} GPUs.* {there} in all"):
+        gpus_wanted(ResourcesSection(gpus_per_replica=wanted), here)
+
+
 def test_gpus_per_replica_of_zero_keeps_off_gpus() -> None:
     resources = ResourcesSection(gpus_per_replica=0)
 

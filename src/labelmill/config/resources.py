@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from labelmill.config.section import Section
-from labelmill.config.values import Auto, Count
+from labelmill.config.values import Auto, Count, Gpus
 
 
 class ResourcesSection(Section):
@@ -20,7 +20,7 @@ class ResourcesSection(Section):
     replicas: Auto | Count = Field(
         default="auto", description="Copies of the model at work at the same time."
     )
-    gpus_per_replica: Auto | Annotated[float, Field(ge=0)] = Field(
+    gpus_per_replica: Auto | Gpus = Field(
         default="auto", description="GPUs for each replica; 0.5 puts two on one GPU, 0 uses none."
     )
     cpus_per_replica: Auto | Annotated[float, Field(gt=0)] = Field(

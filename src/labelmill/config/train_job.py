@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, SerializeAsAny
 from labelmill.config.data import DataSection
 from labelmill.config.section import Section
 from labelmill.config.training import TrainingSection
-from labelmill.config.values import Auto, Count, Text
+from labelmill.config.values import Auto, Count, Gpus, Text
 
 
 class StartSection(Section):
@@ -52,7 +52,7 @@ class WorkersSection(Section):
         description="Processes that train side by side, each with its share of every step; auto: "
         "one for each GPU, and one where there is none.",
     )
-    gpus_per_worker: Auto | Annotated[float, Field(ge=0)] = Field(
+    gpus_per_worker: Auto | Gpus = Field(
         default="auto", description="GPUs for each worker; auto: 1 where there are GPUs, else 0."
     )
     cpus_per_worker: Auto | Count = Field(

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, WithJsonSchema
 
 WORDS = "x-words"  # key in a JSON schema: how docs and error messages call the value
 
@@ -34,6 +34,13 @@ def _whole_size(value: object) -> object:
     return value
 
 
+def _whole_gpus(value: float) -> float:
+    if value > 1 and not value.is_integer():
+        raise ValueError(f"{value:g} is neither whole nor a part of one GPU; round it")
+    return value
+
+
+Gpus = Annotated[float, Field(ge=0), AfterValidator(_whole_gpus)]
 Size = Annotated[
     ByteSize,
     Field(ge=1),

@@ -32,10 +32,19 @@ class Shape:
 
 
 def gpus_wanted(resources: ResourcesSection, cluster: Cluster) -> float:
-    """GPUs of one replica: what the job says, else 1 where the cluster has any."""
-    if resources.gpus_per_replica == "auto":
+    """GPUs of one replica: what the job says, else 1 where the cluster has any.
+
+    Raises ConfigError where there are fewer: a replica would wait for ever, or run on CPUs.
+    """
+    wanted = resources.gpus_per_replica
+    if wanted == "auto":
         return 1.0 if cluster.gpus else 0.0
-    return resources.gpus_per_replica
+    if wanted > cluster.gpus:
+        raise ConfigError(
+            f"resources.gpus_per_replica: {wanted:g} GPUs for each replica, and there are "
+            f"{cluster.gpus:g} in all; set it to at most that, or to 0 to use CPUs"
+        )
+    return wanted
 
 
 def shape(
@@ -49,7 +58,7 @@ def shape(
     cpus = resources.cpus_per_replica
     if cpus == "auto":
         cpus = 1.0 if gpus else _share(resources, cluster, most_threads)
-    room = int(cluster.gpus / gpus) if gpus else max(1, int(cluster.cpus / cpus))
+    room = _on_gpus(cluster.gpus, gpus) if gpus else max(1, int(cluster.cpus / cpus))
     replicas = room if resources.replicas == "auto" else resources.replicas
     if gpus and replicas > room:
         raise ConfigError(
@@ -66,6 +75,11 @@ def shape(
         tokenizers=tokenizers,
         in_flight=1 if work == "generating" and not gpus else 2,
     )
+
+
+def _on_gpus(gpus: float, each: float) -> int:
+    """Replicas that find room; one that takes a part of a GPU does not reach into the next."""
+    return int(gpus // each) if each >= 1 else int(gpus) * int(1 / each + 1e-9)
 
 
 def _share(resources: ResourcesSection, cluster: Cluster, most: int) -> float:
