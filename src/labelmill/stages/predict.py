@@ -142,6 +142,16 @@ def allow_loading(deaths: int) -> None:
         )
 
 
+def allow_again(split: str, deaths: int) -> None:
+    """Raise EngineError where more replicas have died over a split than any that began it may."""
+    if deaths > LIMIT:
+        raise EngineError(
+            f"{deaths} replicas died over split {split!r} before they began it or after they had "
+            "ended it; most often memory runs out: label in a new output directory with lower "
+            "source.split_rows and source.split_bytes, or lower resources.replicas and run again"
+        )
+
+
 def fields_of(parcel: Parcel) -> Fields:
     """The task's fields of the rows that were good when they were tokenized."""
     rows = parcel.rows()
