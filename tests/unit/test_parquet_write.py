@@ -58,6 +58,17 @@ def test_write_is_read_by_duckdb(part: Path) -> None:
 def test_write_is_read_by_datasets(part: Path, tmp_path: Path) -> None:
     found = datasets.Dataset.from_parquet(str(part), cache_dir=str(tmp_path / "cache"))
     assert found["label"][:] == ["x", None, "y"]
+
+
+def test_datasets_reads_a_part_without_rows_beside_others(part: Path, tmp_path: Path) -> None:
+    """Its reader takes the size of the first row group for a batch, and refuses none at all."""
+    empty = tmp_path / "empty.parquet"
+    empty.write_bytes(parquet.write(TABLE.slice(0, 0), PROVENANCE))
+    assert parquet.part_rows(empty.read_bytes()) == 0
+    assert pq.read_table(empty).equals(TABLE.slice(0, 0))
+    files = [str(empty), str(part)]
+    found = datasets.Dataset.from_parquet(files, cache_dir=str(tmp_path / "cache"))
+    assert found["label"][:] == ["x", None, "y"]
     assert found["scores"][0] == [{"label": "x", "score": 0.5}]
 
 

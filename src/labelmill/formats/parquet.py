@@ -81,13 +81,11 @@ def write(
     facts = {f"labelmill.{key}": value for key, value in sorted(provenance.items())}
     plain = schemas.cast(table, schemas.plain_schema(table.schema), source="a part")
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        plain.combine_chunks().replace_schema_metadata(facts),
-        sink,
-        compression="zstd",
-        row_group_size=_GROUP_ROWS,
-        write_page_checksum=True,
-    )
+    schema = plain.schema.with_metadata(facts)
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
+        if len(plain):  # `datasets` refuses a file whose first row group is empty
+            whole = plain.combine_chunks().replace_schema_metadata(facts)
+            writer.write_table(whole, row_group_size=_GROUP_ROWS)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
