@@ -57,6 +57,18 @@ def test_files_are_fetched_and_absent_ones_make_their_rows_bad(tmp_path: Path):
     assert paths == [there, absent, absent, None]
 
 
+def test_what_can_be_no_file_makes_its_row_bad(tmp_path: Path):
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "loop").symlink_to("loop")
+    no_files = ["", "a/b", "nul\0", "loop", "data:" + "A" * 5000, "nowhere://x/y"]
+    rows = rows_of(*({"bytes": None, "path": path} for path in ["a", *no_files]))
+    found = fetched(located(rows, KINDS, str(tmp_path / "shard.jsonl")), KINDS)
+    assert found.fields["image"].to_pylist() == [b"content"] + [None] * len(no_files)
+    good, *bad = found.error.to_pylist()
+    assert good is None
+    assert all("there is no file" in reason and len(reason) < 300 for reason in bad)
+
+
 def test_rows_without_media_are_left_alone():
     rows = rows_of({"bytes": b"x", "path": None})
     assert fetched(rows, {}) is rows

@@ -1,7 +1,8 @@
 """Media: the columns of a split whose values are bytes, or say where the bytes lie.
 
 A path is relative to the directory of its shard; a URL or an absolute path is taken as it is. What
-is not there makes its row bad; a disk or network that fails is an error, as everywhere.
+is not there, or can be nowhere, makes its row bad; a disk or network that fails is an error, as
+everywhere.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ import pyarrow.compute as pc
 
 from labelmill.ops.fields import Kind
 from labelmill.splits import Rows
-from labelmill.storage import FileMissing, is_absolute, join, open_file, split_url
+from labelmill.storage import FileMissing, UnknownScheme, is_absolute, join, open_file, split_url
 
 MEDIA = "media"
+_SHOWN = 200  # characters of a path in a reason: some are the picture itself, as text
 
 
 def located(rows: Rows, kinds: Mapping[str, Kind], shard_url: str) -> Rows:
@@ -57,8 +59,9 @@ def _fetched(rows: Rows, name: str) -> Rows:
         try:
             with open_file(path) as file:
                 contents[row] = file.read()
-        except FileMissing:
-            errors[row] = f"field {name!r}: there is no file {path!r}"
+        except (FileMissing, UnknownScheme):
+            shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
+            errors[row] = f"field {name!r}: there is no file {shown!r}"
     values = pa.chunked_array([pa.array(contents, pa.large_binary())])
     rows = rows.with_error(pa.chunked_array([pa.array(errors, pa.string())]))
     return replace(rows, fields={**rows.fields, name: values})

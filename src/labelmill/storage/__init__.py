@@ -7,7 +7,13 @@ Every failure of a disk or network is a StorageError that names the file; a miss
 `FileMissing`, so that callers can tell the two apart.
 """
 
-from labelmill.storage.opening import canonical, open_file, open_filesystem, open_store
+from labelmill.storage.opening import (
+    UnknownScheme,
+    canonical,
+    open_file,
+    open_filesystem,
+    open_store,
+)
 from labelmill.storage.remote import is_object_store
 from labelmill.storage.room import refuse_no_room
 from labelmill.storage.store import Entry, FileMissing, Kind, Store
@@ -19,6 +25,7 @@ __all__ = [
     "FileMissing",
     "Kind",
     "Store",
+    "UnknownScheme",
     "absolute",
     "canonical",
     "clear",

@@ -25,6 +25,7 @@ _OURS = re.compile(re.escape(_TEMPORARY) + "[0-9a-f]{32}")
 _TRIES = 5  # temporaries of one file that may be swept away
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)
+_NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class LocalStore:
@@ -73,7 +74,7 @@ class LocalStore:
         """See `Store.open`; a file that is written to meanwhile is a StorageError."""
         place = self._place(path)
         with named(str(place)):
-            handle = place.open("rb")
+            handle = _opened(place)
             status = os.fstat(handle.fileno())
         guard = _guard(str(place), handle, status)
         return cast("BinaryIO", RangedFile(handle, status.st_size, str(place), guard))
@@ -108,6 +109,18 @@ class LocalStore:
 
 def _entry(path: str, status: os.stat_result) -> Entry:
     return Entry(path=path, size=status.st_size, version=str(status.st_mtime_ns))
+
+
+def _opened(place: Path) -> BinaryIO:
+    """Raises FileMissing for what no file can be called: a directory, a name that is too long."""
+    if "\0" in str(place):
+        raise FileMissing(f"{str(place)!r} does not exist, as no name may have a NUL")
+    try:
+        return place.open("rb")
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise FileMissing(f"{str(place)!r} is no file: {error.strerror}") from error
+        raise
 
 
 def _guard(

@@ -21,11 +21,15 @@ from labelmill.storage.store import Store
 _EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}
 
 
+class UnknownScheme(ConfigError):  # noqa: N818 - reads as the sentence it is
+    """No store is known for the scheme of a URL."""
+
+
 def open_store(url: str) -> Store:
     """The store at a local path ('~' and relative too), a file:// URL or any URL that fsspec knows.
 
-    Nothing needs to be there. Raises ConfigError for an unknown scheme, a package that is not
-    installed, and a URL with '::' in it.
+    Nothing needs to be there. Raises UnknownScheme, and ConfigError for a package that is not
+    installed and a URL with '::' in it.
     """
     place = urls.absolute(url)
     return LocalStore(place) if urls.is_local(place) else open_remote(place)
@@ -78,7 +82,7 @@ def _require(url: str) -> None:
     except (ValueError, ImportError) as error:
         extra = _extra(url)  # not every alias is known before its package is there
         if extra is None and isinstance(error, ValueError):
-            raise ConfigError(f"{url!r}: no store is known for {scheme + '://'!r}") from error
+            raise UnknownScheme(f"{url!r}: no store is known for {scheme + '://'!r}") from error
         advice = f"pip install 'labelmill[{extra}]'" if extra else str(error)
         raise ConfigError(f"{url!r} needs a package that is not installed: {advice}") from error
 
