@@ -256,17 +256,20 @@ def test_prefix_and_position_name_the_added_columns(tmp_path: Path, model: str) 
     assert output(tmp_path).column_names == ["text", "label", "m_label", "m_score", "m_position"]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "case", "folder"])
 def test_clash_of_an_added_column_with_a_kept_one_is_refused_before_the_start(
     tmp_path: Path, model: str, kind: str
 ) -> None:
-    if kind == "parquet":
-        parquet_shard(tmp_path, text=["cat"], label=["mine"])
-    else:
+    if kind == "jsonl":
         lines_shard(tmp_path, [b'{"text": "cat", "label": "mine"}'])
+    elif kind == "folder":
+        parquet_shard(tmp_path, "label=mine/a.parquet", text=["cat"])
+    else:
+        name = "Label" if kind == "case" else "label"
+        parquet_shard(tmp_path, **{"text": ["cat"], name: ["mine"]})
 
     with pytest.raises(ConfigError, match=r"'label'.*output\.prefix"):
-        run(tmp_path, model, output={"format": kind})
+        run(tmp_path, model, output={"format": "jsonl" if kind == "jsonl" else "parquet"})
 
     assert not (tmp_path / "out" / "_labelmill").exists()
 

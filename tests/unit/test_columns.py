@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from labelmill.errors import ConfigError
-from labelmill.ops.columns import output_schema
+from labelmill.ops.columns import output_schema, refuse_lookalikes, refuse_partitions
 
 KEPT = pa.schema([("id", pa.int64()), ("text", pa.string())])
 ADDED = pa.schema([pa.field("label", pa.string(), nullable=False), ("score", pa.float32())])
@@ -46,3 +46,16 @@ def test_output_schema_task_that_adds_a_position_clashes_with_ours() -> None:
     added = pa.schema([("position", pa.int64())])
     with pytest.raises(ConfigError, match="position"):
         output_schema(KEPT, added, prefix="", position=True, error=False)
+
+
+def test_added_column_that_differs_in_case_alone_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'label' would be added.*'Label'.*output\.prefix"):
+        refuse_lookalikes(["id", "Label"], ["label", "score"])
+    refuse_lookalikes(["id", "Label"], ["m_label", "m_score"])
+
+
+def test_added_column_that_readers_find_in_the_folders_is_refused() -> None:
+    paths = ["y=1/a.parquet", "y=1/Label=2/b.parquet"]
+    with pytest.raises(ConfigError, match=r"'label'.*'Label=2'.*output\.prefix"):
+        refuse_partitions(paths, ["label", "score"])
+    refuse_partitions([*paths, "score=1.parquet"], ["m_label", "score"])

@@ -14,7 +14,7 @@ from labelmill.errors import ConfigError, InputError
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.opening import unseen
 from labelmill.ops import schemas
-from labelmill.ops.columns import output_schema
+from labelmill.ops.columns import output_schema, refuse_lookalikes, refuse_partitions
 from labelmill.ops.fields import flat
 from labelmill.plan.columns import Binding, bind, binding, kept
 from labelmill.plan.survey import JSONL, Use, survey
@@ -44,11 +44,11 @@ def first_reading(
     found = survey(shards, Use(texts=texts, kept=_kept_names(job)))
     jsonl = [shard.format == JSONL for shard in shards]
     raw = job.output.format == JSONL and all(jsonl) and job.source.keep == "all"
-    if raw:
-        _refuse_clash(job, found.schema, added)
+    carried = kept(found, job.source.keep, jsonl=any(jsonl))
+    _refuse_clash(job, found.schema if raw else carried, added, shards)
     return Reading(
         binding=bind(fields, job.source.columns, found.schema),
-        kept=pa.schema([]) if raw else kept(found, job.source.keep, jsonl=any(jsonl)),
+        kept=pa.schema([]) if raw else carried,
         raw=raw,
         rows=found.rows,
         unreadable=found.unreadable,
@@ -85,9 +85,14 @@ def _kept_names(job: LabelJob) -> frozenset[str] | None:
     return None if keep == "all" else frozenset(() if keep == "none" else keep)
 
 
-def _refuse_clash(job: LabelJob, columns: pa.Schema, added: pa.Schema) -> None:
+def _refuse_clash(
+    job: LabelJob, columns: pa.Schema, added: pa.Schema, shards: tuple[Shard, ...]
+) -> None:
     position, error = job.output.position, job.source.on_bad_row == "null"
-    output_schema(columns, added, prefix=job.output.prefix, position=position, error=error)
+    schema = output_schema(columns, added, prefix=job.output.prefix, position=position, error=error)
+    ours = schema.names[len(columns) :]
+    refuse_lookalikes(columns.names, ours)
+    refuse_partitions((shard.path for shard in shards), ours)
 
 
 def _refuse_misfits(
