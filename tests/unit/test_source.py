@@ -210,6 +210,15 @@ def test_one_file_reached_through_a_link_is_in_the_source_twice(tmp_path: Path) 
         list_shards([f"{tmp_path}/one", f"{tmp_path}/link/deep"])
 
 
+@pytest.mark.parametrize("link", ["latest.jsonl", "copy"])
+def test_link_to_another_shard_is_in_the_source_twice(tmp_path: Path, link: str) -> None:
+    fill(tmp_path, "one/a.jsonl")
+    target = tmp_path / "one" / "a.jsonl" if link.endswith(".jsonl") else tmp_path / "one"
+    (tmp_path / link).symlink_to(target)
+    with pytest.raises(InputError, match=r"'one/a\.jsonl' and as '(latest|copy/a)\.jsonl'"):
+        list_shards([str(tmp_path)])
+
+
 def test_foreign_file_of_one_path_may_be_a_shard_of_another(tmp_path: Path) -> None:
     fill(tmp_path, "a.jsonl", "b.log")
     listing = list_shards([str(tmp_path), f"{tmp_path}/b.log"], "jsonl")

@@ -10,7 +10,7 @@ from labelmill.ops.media_folders import MediaKind, gather
 from labelmill.source.places import Place, entries, find
 from labelmill.source.saved import without_rows
 from labelmill.splits import Shard
-from labelmill.storage import Entry, canonical, join
+from labelmill.storage import Entry, canonical, is_link, join, split_url
 
 AUTO = "auto"
 _FORMATS = "labelmill.formats"
@@ -43,7 +43,8 @@ def list_shards(
     what `datasets` wrote beside the data files of a saved dataset.
 
     Raises InputError for a path that is missing, a single file of unknown suffix, a name that is
-    not UTF-8, two shards of one path, one file under two paths, and a source without shards;
+    not UTF-8, two shards of one path, one file under two paths (a link to another shard, too), and
+    a source without shards;
     ConfigError for an unknown format.
     """
     chosen = _Suffixes(format)
@@ -102,7 +103,8 @@ class _Found:
     def __init__(self) -> None:
         self.shards: dict[str, Shard] = {}
         self.paths: dict[str, str] = {}  # by the one name that a shard's place has
-        self.roots: dict[str, str] = {}  # the same of the roots of places
+        self.folders: dict[str, str] = {}  # the same of folders
+        self.links: dict[str, str] = {}  # where shards behind links lie, by path
         self.foreign: set[str] = set()
 
     def add(self, place: Place, entry: Entry, format_name: str | None) -> None:
@@ -133,7 +135,9 @@ class _Found:
             self._take(place, shard)
 
     def listing(self) -> Listing:
-        """Everything in a fixed order."""
+        """Everything in a fixed order; InputError for a link to another shard."""
+        for path, one_name in self.links.items():
+            self._refuse_clash(self.shards[path], one_name)
         taken = {shard.url for shard in self.shards.values()}
         return Listing(
             shards=tuple(self.shards[path] for path in sorted(self.shards)),
@@ -143,12 +147,21 @@ class _Found:
     def _take(self, place: Place, shard: Shard) -> None:
         """Raises InputError for two shards of one path, and for one shard of two."""
         # A link, or another word for the same scheme, would make one file two.
-        if place.root not in self.roots:
-            self.roots[place.root] = canonical(place.root)
-        one_name = join(self.roots[place.root], shard.path)
+        one_name = join(self._canonical(place.root), shard.path)
         self._refuse_clash(shard, one_name)
         self.shards[shard.path] = shard
         self.paths[one_name] = shard.path
+        folder, name = split_url(join(place.root, shard.path))
+        target = join(self._canonical(folder), name)
+        target = canonical(target) if is_link(target) else target
+        if target != one_name:
+            self.links[shard.path] = target
+
+    def _canonical(self, folder: str) -> str:
+        """Remembered, as a hundred thousand shards lie in few folders."""
+        if folder not in self.folders:
+            self.folders[folder] = canonical(folder)
+        return self.folders[folder]
 
     def _refuse_clash(self, shard: Shard, one_name: str) -> None:
         other = self.shards.get(shard.path, shard)

@@ -10,6 +10,7 @@ Every failure of a disk or network is a StorageError that names the file; a miss
 from labelmill.storage.opening import (
     UnknownScheme,
     canonical,
+    is_link,
     open_file,
     open_filesystem,
     open_store,
@@ -31,6 +32,7 @@ __all__ = [
     "clear",
     "download",
     "is_absolute",
+    "is_link",
     "is_local",
     "is_object_store",
     "join",

@@ -61,6 +61,12 @@ def canonical(url: str) -> str:
     return f"{urls.family(place)}://{place.partition('://')[2]}"
 
 
+def is_link(url: str) -> bool:
+    """Whether the place itself, not a folder above it, is a symbolic link of a local disk."""
+    place = urls.absolute(url)
+    return urls.is_local(place) and Path(place).is_symlink()
+
+
 def _filesystem(url: str) -> tuple[Any, str]:
     """The filesystem of fsspec, and the path there."""
     _require(url)
