@@ -42,6 +42,8 @@ PLANS = [
     RowPlan(fields={"text": "text"}, kept=ALL),
     RowPlan(fields={"text": "text"}, kept=WITH_EXTRA),
     RowPlan(fields={"text": "text"}, raw=True, reserved=frozenset({"n", "label"})),
+    RowPlan(fields={"text": "text", "p": "x"}, optional=frozenset({"p"}), kept=WITH_EXTRA),
+    RowPlan(fields={"text": "text", "p": "d.e"}, optional=frozenset({"p"}), kept=ALL),
 ]
 
 
@@ -120,6 +122,8 @@ DOCUMENTS = st.lists(st.one_of(SPELLED, SPELLED, SPELLED, BROKEN), min_size=1, m
 @example(b'{"text": "a", "f": 9007199254740993}\n', PLANS[3])
 @example(b'{"text": "a", "lab\\u0065l": 1}\n', PLANS[7])
 @example(b'{"text": "a", "x": {"label": 1}}\n', PLANS[7])
+@example(b'{"text": "a"}\n{"text": "b", "x": "c"}\n', PLANS[8])
+@example(b'{"text": "a"}\n{"text": "b", "d.e": "c"}\n{"text": "b", "d": {"e": "c"}}\n', PLANS[9])
 def test_parse_in_bulk_equals_one_by_one(data: bytes, plan: RowPlan) -> None:
     assert same(RowParser(plan).parse(lines_of(data)), slowly(plan, data))
 
@@ -131,7 +135,8 @@ def test_parse_takes_the_fast_path_where_it_can() -> None:
         assert bulk is not None
         assert bulk.num_rows == 10
     known = data.replace(b', "d": "\\u00e9"', b"")
-    assert RowParser(PLANS[6])._in_bulk(lines_of(known)) is not None
+    for plan in (PLANS[6], PLANS[8]):  # also where a field is not there that may be absent
+        assert RowParser(plan)._in_bulk(lines_of(known)) is not None
     assert RowParser(PLANS[6])._in_bulk(lines_of(data)) is None
 
 

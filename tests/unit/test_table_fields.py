@@ -106,6 +106,16 @@ def test_bind_takes_the_alternative_that_is_there_or_named():
     assert only.kinds == {"messages": "json"}
 
 
+def test_bind_takes_what_may_be_absent_where_only_a_sample_was_seen():
+    """Else a second text that turns up later would be left out of every row, without a word."""
+    notation, seen = ("text", "text_pair?"), pa.schema([("text", pa.string())])
+    assert bind(notation, {}, seen).columns == {"text": "text"}
+    assert bind(notation, {}, seen, sampled=True).columns == {
+        "text": "text",
+        "text_pair": "text_pair",
+    }
+
+
 def test_bind_refuses_two_alternatives_and_none():
     notation = ("text|messages:json",)
     with pytest.raises(ConfigError, match="exclude each other"):

@@ -17,15 +17,22 @@ class BulkSchema:
     """A schema for the kept columns and the task's fields, and where the fields are in it."""
 
     schema: pa.Schema
-    paths: Mapping[str, list[str]]  # task field -> names from the outermost struct inwards
+    # Task field -> names from the outermost struct inwards; one that is not here is null.
+    paths: Mapping[str, list[str]]
     suspects: tuple[str, ...]  # keys with dots in them that would go before such a way
     closed: bool  # a field outside the schema matters
 
     @classmethod
-    def of(cls, fields: Mapping[str, str], kept: pa.Schema) -> Optional["BulkSchema"]:
+    def of(
+        cls, fields: Mapping[str, str], kept: pa.Schema, optional: frozenset[str] = frozenset()
+    ) -> Optional["BulkSchema"]:
         """None where only reading line by line gives what is wanted."""
         typed = {item.name: item for item in kept if not is_extra(item)}
         closed, paths = keeps_all(kept), {name: path.split(".") for name, path in fields.items()}
+        suspects = tuple(sorted({key for path in paths.values() for key in _dotted(path)}))
+        if closed:  # no key outside the schema comes through, so that such a field is not there
+            absent = {name for name in optional & paths.keys() if paths[name][0] not in typed}
+            paths = {name: path for name, path in paths.items() if name not in absent}
         if any(map(holds_json_text, typed.values())):
             return None
         # Unknown members of a kept object must not be lost, and the parser reports all or none.
@@ -36,7 +43,6 @@ class BulkSchema:
             return None
         if not all(_is_string(typed, path) for path in paths.values() if path[0] in typed):
             return None
-        suspects = tuple(sorted({key for path in paths.values() for key in _dotted(path)}))
         if not typed.keys().isdisjoint(suspects):
             return None
         schema = pa.schema([*typed.values(), *_fields(tree)])

@@ -53,7 +53,7 @@ class RowParser:
         self._bulk = (
             None
             if plan.kinds
-            else BulkSchema.of(plan.fields, pa.schema([]) if plan.raw else plan.kept)
+            else BulkSchema.of(plan.fields, pa.schema([]) if plan.raw else plan.kept, plan.optional)
         )
         self._suspects = () if self._bulk is None else self._bulk.suspects
         if plan.raw:
@@ -88,8 +88,12 @@ class RowParser:
         found = json_bulk.parse(lines, bulk.schema, closed=bulk.closed)
         if found is None:
             return None
-        fields = [json_bulk.at_path(found, path) for path in bulk.paths.values()]
-        required = (name not in self._plan.optional for name in bulk.paths)
+        nothing = pa.chunked_array([pa.nulls(found.num_rows, pa.string())])
+        fields = [
+            json_bulk.at_path(found, bulk.paths[name]) if name in bulk.paths else nothing
+            for name in self._plan.fields
+        ]
+        required = (name not in self._plan.optional for name in self._plan.fields)
         if any(must and column.null_count for must, column in zip(required, fields, strict=True)):
             return None
         return self._table(lines, fields, self._kept_in_bulk(lines, found))

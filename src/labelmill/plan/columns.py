@@ -29,12 +29,19 @@ class Binding:
     kinds: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
 
 
-def bind(notations: Sequence[str], wanted: Mapping[str, str], schema: pa.Schema) -> Binding:
+def bind(
+    notations: Sequence[str],
+    wanted: Mapping[str, str],
+    schema: pa.Schema,
+    *,
+    sampled: bool = False,
+) -> Binding:
     """Bind a task's fields, in the notation of `ops.fields`, to columns that are there.
 
     Where no column was seen at all, in shards that are empty or hold nothing but bad rows, the
     names are taken on trust. Of alternatives one is bound: the one that the job file names, else
-    the first whose column is there.
+    the first whose column is there. Where the schema is `sampled`, a field that may be absent is
+    bound too: it may turn up later.
     """
     fields = fields_of(notations)
     _refuse_unknown(wanted, [field.name for field in fields])
@@ -43,11 +50,11 @@ def bind(notations: Sequence[str], wanted: Mapping[str, str], schema: pa.Schema)
     for notation in notations:
         field = _chosen(notation, wanted, there)
         column = wanted.get(field.name, field.name)
-        if column in there:
+        if column in there or (sampled and field.optional and field.name not in wanted):
             columns[field.name] = column
         elif field.name in wanted or not field.optional:
             if there:
-                raise ConfigError(_missing(field.name, column, there))
+                raise ConfigError(_missing(field.name, column, there, sampled=sampled))
             columns[field.name] = column
     return binding(notations, columns)
 
@@ -87,9 +94,8 @@ def kept(survey: Survey, keep: str | Sequence[str], *, jsonl: bool) -> pa.Schema
     names = [n for n in seen.names if n not in survey.aside] if keep == "all" else list(keep)
     for name in names:
         if seen.names and name not in seen.names:
-            raise ConfigError(
-                f"source.keep: no shard has a column {name!r}; {_hint(name, seen.names)}"
-            )
+            absent = _absent(name, sampled=not survey.whole)
+            raise ConfigError(f"source.keep: {absent}; {_hint(name, seen.names)}")
     columns = [seen.field(name) if seen.names else pa.field(name, pa.null()) for name in names]
     if jsonl and not (survey.whole and seen.names):
         columns.append(json_types.extra(_free(EXTRA, names)))
@@ -105,11 +111,15 @@ def _refuse_unknown(wanted: Mapping[str, str], names: Sequence[str]) -> None:
             )
 
 
-def _missing(name: str, column: str, there: Sequence[str]) -> str:
+def _missing(name: str, column: str, there: Sequence[str], *, sampled: bool) -> str:
     return (
-        f"source.columns.{name}: no shard has a column {column!r}; {_hint(column, there)}; set "
+        f"source.columns.{name}: {_absent(column, sampled=sampled)}; {_hint(column, there)}; set "
         f"source.columns.{name} to the column that holds it"
     )
+
+
+def _absent(column: str, *, sampled: bool) -> str:
+    return f"no shard has a column {column!r}{' in its first rows' if sampled else ''}"
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ def first_reading(
     carried = kept(found, job.source.keep, jsonl=any(jsonl))
     _refuse_clash(job, found.schema if raw else carried, added, shards)
     return Reading(
-        binding=bind(fields, job.source.columns, found.schema),
+        binding=bind(fields, job.source.columns, found.schema, sampled=not found.whole),
         kept=pa.schema([]) if raw else carried,
         raw=raw,
         rows=found.rows,
