@@ -274,6 +274,23 @@ def test_clash_of_an_added_column_with_a_kept_one_is_refused_before_the_start(
     assert not (tmp_path / "out" / "_labelmill").exists()
 
 
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_column_that_no_part_can_hold_is_refused_before_the_start(
+    tmp_path: Path, model: str, kind: str
+) -> None:
+    span = pa.array([None], pa.month_day_nano_interval())
+    table = pa.table({"text": ["cat"], "span": span})
+    path = tmp_path / "in" / "a.arrow"
+    path.parent.mkdir()
+    with pa.ipc.new_stream(path, table.schema) as stream:
+        stream.write_table(table)
+
+    with pytest.raises(InputError, match=r"no form for.*month_day_nano_interval"):
+        run(tmp_path, model, output={"format": kind})
+
+    assert not (tmp_path / "out" / "_labelmill").exists()
+
+
 def test_reject_text_false_keeps_place_and_reason_alone(tmp_path: Path, model: str) -> None:
     from labelmill.ledger.status import rejects_of
 

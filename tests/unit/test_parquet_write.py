@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labelmill.errors import InputError
 from labelmill.formats import parquet
 
 PROVENANCE = {"model": "m@1", "task": "text-classification"}
@@ -130,3 +131,9 @@ def test_write_drops_metadata_of_the_input() -> None:
     table = pa.table({"x": [1]}).replace_schema_metadata({"pandas": "{}", "huggingface": "{}"})
     metadata = pq.read_metadata(pa.BufferReader(parquet.write(table, {"a": "b"}))).metadata
     assert set(metadata) == {b"ARROW:schema", b"labelmill.a"}
+
+
+def test_write_of_a_type_that_parquet_does_not_have_is_refused() -> None:
+    spans = pa.array([None], pa.month_day_nano_interval())  # of an Arrow file
+    with pytest.raises(InputError, match=r"month_day_nano_interval.*leave it out of source\.keep"):
+        parquet.write(pa.table({"text": ["a"], "span": spans}), PROVENANCE)

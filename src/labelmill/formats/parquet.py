@@ -75,19 +75,28 @@ def write(
     """A Parquet file: a function of the values alone, however they are chunked.
 
     Provenance becomes key-value metadata of the footer, "labelmill.<key>". Column types are written
-    plain (no views, no dictionaries). `line` is for JSON Lines and ignored.
+    plain (no views, no dictionaries). `line` is for JSON Lines and ignored. Raises InputError for
+    a type that Parquet has no form for.
     """
     del line
     facts = {f"labelmill.{key}": value for key, value in sorted(provenance.items())}
     plain = schemas.cast(table, schemas.plain_schema(table.schema), source="a part")
     sink = pa.BufferOutputStream()
-    schema = plain.schema.with_metadata(facts)
-    with pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True) as writer:
+    with _writer(sink, plain.schema.with_metadata(facts)) as writer:
         if len(plain):  # `datasets` refuses a file whose first row group is empty
             whole = plain.combine_chunks().replace_schema_metadata(facts)
             writer.write_table(whole, row_group_size=_GROUP_ROWS)
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def _writer(sink: pa.BufferOutputStream, schema: pa.Schema) -> pq.ParquetWriter:
+    try:
+        return pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True)
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(
+            f"Parquet has no form for one of the columns ({error}); leave it out of source.keep"
+        ) from error
 
 
 def read(shard: Shard, request: ReadRequest) -> Iterator[SplitRows]:

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from labelmill.config.job import LabelJob
 from labelmill.errors import ConfigError, InputError
+from labelmill.formats import PartFormat
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.opening import unseen
-from labelmill.ops import schemas
+from labelmill.ops import plugins, schemas
 from labelmill.ops.columns import output_schema, refuse_lookalikes, refuse_partitions
 from labelmill.ops.fields import flat
 from labelmill.plan.columns import Binding, bind, binding, kept
@@ -38,7 +39,11 @@ class Reading:
 def first_reading(
     job: LabelJob, fields: tuple[str, ...], added: pa.Schema, shards: tuple[Shard, ...]
 ) -> Reading:
-    """For a new run; raises ConfigError for columns that are absent or clash with added ones."""
+    """For a new run.
+
+    Raises ConfigError for columns that are absent or clash with added ones, InputError for one
+    that the output cannot hold.
+    """
     names = [field.name for field in flat(fields) if field.kind == "text"]
     texts = frozenset(job.source.columns.get(name, name) for name in names)
     found = survey(shards, Use(texts=texts, kept=_kept_names(job)))
@@ -46,6 +51,8 @@ def first_reading(
     raw = job.output.format == JSONL and all(jsonl) and job.source.keep == "all"
     carried = kept(found, job.source.keep, jsonl=any(jsonl))
     _refuse_clash(job, found.schema if raw else carried, added, shards)
+    if not raw:
+        _refuse_unwritable(job.output.format, carried)
     return Reading(
         binding=bind(fields, job.source.columns, found.schema, sampled=not found.whole),
         kept=pa.schema([]) if raw else carried,
@@ -93,6 +100,12 @@ def _refuse_clash(
     ours = schema.names[len(columns) :]
     refuse_lookalikes(columns.names, ours)
     refuse_partitions((shard.path for shard in shards), ours)
+
+
+def _refuse_unwritable(part_format: str, carried: pa.Schema) -> None:
+    """Raise InputError for a type that parts have no form for, before a row is labelled."""
+    module: PartFormat = plugins.load("labelmill.formats", part_format)
+    module.write(carried.empty_table(), {}, None)
 
 
 def _refuse_misfits(
