@@ -44,6 +44,21 @@ def test_json_a_string_is_json_text_already():
     assert checked(['["a"]', "plain"], "json") == (['["a"]', "plain"], [None, None])
 
 
+def test_json_of_the_json_type_is_json_text_already():
+    """As DuckDB writes a column of JSON to Parquet."""
+    column = pa.array(['[{"role": "user"}]', None], pa.json_())
+    found = table_field(pa.table({"c": column}), "f", "c", "json", required=True)
+    assert found.values.to_pylist() == ['[{"role": "user"}]', None]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.uint8()), pa.int64()])
+def test_struct_whose_bytes_are_no_bytes_is_no_media(kind):
+    inner = pa.struct([("bytes", kind), ("path", pa.string())])
+    values, errors = checked([{"bytes": None, "path": "a.png"}], "media", inner)
+    assert values == [None]
+    assert "expected bytes, a path, or a struct" in errors[0]
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "expected"),
     [

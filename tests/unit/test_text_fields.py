@@ -76,6 +76,8 @@ def test_text_field_that_is_a_struct_is_an_error_without_text() -> None:
     found = field(TABLE, "a")
     assert found.error[0].as_py().startswith("field 'text': column 'a' is struct<b: string>")
     assert found.text.to_pylist() == [None] * 3
+    views = pa.table({"a": pa.array([["x"]] * 3, pa.list_(pa.string_view()))})  # as Polars has them
+    assert field(views, "a").text.to_pylist() == [None] * 3
 
 
 def test_text_field_of_bytes_shows_what_can_be_read_of_them() -> None:

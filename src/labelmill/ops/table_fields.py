@@ -1,8 +1,9 @@
 """Table fields: a task's field of any kind found in a table of any columns.
 
 `ops.fields` says what the kinds are. JSON is taken from lists, structs and numbers, and from
-strings, which are taken for JSON text already. Media are bytes, a path or URL, or a struct of both
-as `datasets` writes it; where a struct has bytes, they count.
+strings, which are taken for JSON text already, also where the column's type says so. Media are
+bytes, a path or URL, or a struct of both as `datasets` writes it; where a struct has bytes, they
+count.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.types as pt
 from labelmill.ops.arrow_types import is_binary, is_list, is_string, plain
 from labelmill.ops.fields import MEDIA, Kind
 from labelmill.ops.json_cells import cells
-from labelmill.ops.text_fields import Checked, find, text_field
+from labelmill.ops.text_fields import Checked, find, is_text, text_field
 
 
 def table_field(table: pa.Table, field: str, path: str, kind: Kind, *, required: bool) -> Checked:
@@ -24,7 +25,7 @@ def table_field(table: pa.Table, field: str, path: str, kind: Kind, *, required:
         return _media_of(checked) if kind == "media" else checked
     if kind == "media":
         return _media(column, field, path, required=required)
-    if not is_string(plain(column.type)):
+    if not is_text(column.type):
         column = _json(column)
     return text_field(pa.table({path: column}), field, path, required=required)
 
@@ -73,12 +74,19 @@ def _contents_and_paths(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Array] | 
     inner = {child.name: child.type for child in kind.fields}
     if not {"bytes", "path"} & inner.keys():
         return None
+    if not all(map(_is_media_part, (inner.get("bytes"), inner.get("path")))):
+        return None
     contents, paths = no_bytes, no_path
     if "bytes" in inner:
         contents = pc.struct_field(array, "bytes").cast(pa.large_binary())
     if "path" in inner:
         paths = pc.struct_field(array, "path").cast(pa.large_string())
     return contents, paths
+
+
+def _is_media_part(kind: pa.DataType | None) -> bool:
+    """Whether bytes, or a path, may be of this type; None is absent."""
+    return kind is None or is_binary(kind) or is_string(kind) or bool(pt.is_null(kind))
 
 
 def _checked(

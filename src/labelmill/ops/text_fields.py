@@ -34,7 +34,7 @@ def text_field(table: pa.Table, field: str, path: str, *, required: bool) -> Che
         absent = pa.chunked_array([pa.nulls(len(table), pa.large_string())])
         reason = f"field {field!r}: no column {path!r} in this shard"
         return _blamed(absent, np.full(len(table), required), reason)
-    if _is_text(column.type):
+    if is_text(column.type):
         checked = _without_invalid(column, f"field {field!r}: invalid UTF-8 in column {path!r}")
     else:
         checked = _mistyped(column, f"field {field!r}: column {path!r} is {column.type}")
@@ -74,7 +74,8 @@ def _below(column: pa.ChunkedArray, path: str) -> pa.ChunkedArray | None:
     return find(pa.table(children, names), path)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Strings of every layout, also behind another name, such as JSON; and nothing but nulls."""
     kind = plain(kind)
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
@@ -106,13 +107,15 @@ def _blamed(
 
 def _shown(column: pa.ChunkedArray, bad: Mask) -> pa.ChunkedArray:
     """The beginning of each bad value as text; null in good rows, and for nested values."""
+    if pt.is_nested(plain(column.type)):  # Arrow cannot filter all of them
+        return pa.chunked_array([pa.nulls(len(column), pa.string())])
     places = pa.array(np.cumsum(bad) - 1, mask=~bad)
     return _text(column.filter(pa.array(bad))).take(places)
 
 
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = plain(column.type)
-    if is_binary(kind) or _is_text(kind):
+    if is_binary(kind) or is_text(kind):
         return readable(column, TEXT_LIMIT)
     if any(test(kind) for test in _PRINTED):
         return column.cast(pa.string())
