@@ -115,8 +115,9 @@ def test_metadata_of_parquet_keep_their_types(tmp_path: Path) -> None:
     assert columns(shard, "n", "kind") == [(1, "y"), (2, "x")]
 
 
-def test_metadata_that_are_no_parquet_are_refused(tmp_path: Path) -> None:
-    lay(tmp_path, {"a.png": b"", "metadata.parquet": b"file_name,n"})
+@pytest.mark.parametrize("data", [b"file_name,n", b"PAR1----\4\0\0\0PAR1"])
+def test_metadata_that_are_no_parquet_are_refused(tmp_path: Path, data: bytes) -> None:
+    lay(tmp_path, {"a.png": b"", "metadata.parquet": data})
     (shard,) = shards(tmp_path)
     with pytest.raises(InputError, match=r"metadata\.parquet' cannot be read as Parquet"):
         imagefolder.inspect(shard)

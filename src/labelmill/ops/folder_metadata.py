@@ -81,7 +81,7 @@ def _columns(url: str) -> pa.Table:
     try:
         with open_file(url) as file:
             table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:  # the decoder's; of a disk it is a StorageError
         raise InputError(f"{url!r} cannot be read as Parquet: {error}") from error
     return schemas.cast(table, schemas.plain_schema(table.schema), source=repr(url))
 
