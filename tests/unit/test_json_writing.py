@@ -37,6 +37,7 @@ def written(values: list[Any], kind: pa.DataType) -> list[str]:
         (pa.string_view(), ["a"], ['"a"']),
         (pa.dictionary(pa.int8(), pa.string()), ["a", None], ['"a"', "null"]),
         (pa.binary(), [b"\xff\x00", None], ['"/wA="', "null"]),
+        (pa.uuid(), [b"0" * 16, None], ['"30303030-3030-3030-3030-303030303030"', "null"]),
         (pa.date32(), [dt.date(2024, 1, 2)], ['"2024-01-02"']),
         (pa.time64("us"), [dt.time(1, 2, 3, 4)], ['"01:02:03.000004"']),
         (pa.timestamp("ms"), [1704164645006], ['"2024-01-02T03:04:05.006"']),

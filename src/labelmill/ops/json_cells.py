@@ -4,8 +4,8 @@ Numbers survive a round trip: integers in full, doubles by Python's repr, float3
 the shortest digits that give the same float32 or float16 again (0.98, not 0.9800000190734863).
 NaN and infinities are the literals that Python's json writes and reads. Text is not escaped
 beyond need. JSON text is spliced in as it is. Dates and times are ISO 8601 (instants in UTC,
-with Z; durations as PT1.5S); decimals are strings; binary is base64. A map with string keys is
-an object, any other a list of pairs.
+with Z; durations as PT1.5S); decimals are strings; binary is base64, but a UUID is written as one.
+A map with string keys is an object, any other a list of pairs.
 """
 
 import base64
@@ -48,6 +48,8 @@ def _chunk(array: pa.Array, field: pa.Field) -> list[str]:
 
 def _written(array: pa.Array) -> Sequence[str | None]:
     kind = array.type
+    if isinstance(kind, pa.UuidType):
+        return [None if one is None else f'"{one}"' for one in array.to_pylist()]
     if isinstance(kind, pa.BaseExtensionType):
         return _written(array.storage)
     for test, write in _WRITERS:
