@@ -1,7 +1,8 @@
 """Reading: how the source of a job is read: which columns, of which types, or lines as they are.
 
 A new run looks into its shards. A run that is there is read as its manifest says; only shards that
-are new to it are looked into, and refused where they do not fit its schema.
+are new to it, or not what it recorded, are looked into, and refused where they do not fit its
+schema.
 """
 
 from collections.abc import Mapping
@@ -65,7 +66,10 @@ def first_reading(
 def next_reading(
     job: LabelJob, fields: tuple[str, ...], standing: Manifest, shards: tuple[Shard, ...]
 ) -> Reading:
-    """For a run that is there; raises InputError for a new shard that its schema cannot hold."""
+    """For a run that is there.
+
+    Raises InputError for a shard, new or replaced, that its schema cannot hold.
+    """
     settings = standing.settings
     names = [field.name for field in flat(fields)]
     bound = {name: settings.get(f"source.columns.{name}") for name in names} | dict(
@@ -133,9 +137,9 @@ def _refuse_misfits(
     ]
     if grown:
         raise InputError(
-            f"column {grown[0]!r} of new shards (such as {new[0].path!r}) does not fit the "
-            "run's schema, which is fixed; use a new output directory, or keep named columns only "
-            "(source.keep)"
+            f"column {grown[0]!r} of new or replaced shards (such as {new[0].path!r}) does "
+            "not fit the run's schema, which is fixed; use a new output directory, or keep named "
+            "columns only (source.keep)"
         )
     return found.unreadable
 
