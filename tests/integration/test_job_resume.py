@@ -124,23 +124,6 @@ def test_new_shard_that_the_schema_cannot_hold_is_refused(tmp_path: Path, model:
         inline.label(job(tmp_path, model))
 
 
-def test_damaged_new_shard_stops_nothing_and_what_replaces_it_must_fit(
-    tmp_path: Path, model: str
-) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    pq.write_table(pa.table({"text": ["a"]}), folder / "a.parquet")
-    inline.label(job(tmp_path, model))
-    (folder / "new.parquet").write_bytes(b"no Parquet")
-
-    status = inline.label(job(tmp_path, model))
-
-    assert (status.complete, status.shards, status.shards_damaged) == (True, 2, 1)
-    pq.write_table(pa.table({"text": ["b"], "more": [1]}), folder / "new.parquet")
-    with pytest.raises(InputError, match=r"column 'more'.*new\.parquet.*new output directory"):
-        inline.label(job(tmp_path, model))
-
-
 def test_row_of_a_new_json_shard_that_the_schema_cannot_hold_is_a_reject(
     tmp_path: Path, model: str
 ) -> None:
