@@ -1,14 +1,18 @@
 """The streams of a command: what is told arrives, whatever it holds and wherever it goes."""
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from labelmill.cli import console
+from labelmill.reports.progress import Progress
+from labelmill.reports.training import TrainingProgress
 from tests.support.labelled_runs import labelled_run
 
 
@@ -52,3 +56,39 @@ def test_a_full_disk_under_stdout_is_told_in_one_line(run):
     told = done.stderr.decode().strip().splitlines()
     assert told[0].startswith("labelmill: the result cannot be written to stdout: ")
     assert "Traceback" not in done.stderr.decode()
+
+
+def test_colons_of_a_name_are_no_emoji(capsys):
+    table = Table("run")
+    table.add_row("10:100:00")
+    console.result(table)
+    assert "10:100:00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("progress", [Progress, TrainingProgress])
+def test_a_name_in_a_line_of_progress_stays_as_it_is(progress):
+    written = io.StringIO()
+    progress(Console(file=written)).say("starting out[/x] [red]out 10:100:00")
+    assert written.getvalue() == "starting out[/x] [red]out 10:100:00\n"
+
+
+@pytest.mark.parametrize("told", [{"rows": 1}, Table("rows")])
+def test_a_reader_who_has_seen_enough_is_told_and_no_error(monkeypatch, told):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert not console.result(told)
+
+
+def test_a_process_without_streams_gets_some_that_lead_nowhere():
+    code = (
+        "import os, sys\n"
+        "for number in range(3): os.close(number)\n"
+        "from labelmill.cli import process\n"
+        "process.set_up()\n"
+        "print('lost', flush=True), print('lost', file=sys.stderr, flush=True)\n"
+        "os._exit(os.open(os.devnull, os.O_RDONLY))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert (done.returncode, done.stdout) == (3, b"")

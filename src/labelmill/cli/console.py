@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -36,19 +37,33 @@ def note(text: str) -> None:
     click.echo(f"labelmill: {text}", err=True)
 
 
-def result(told: RenderableType | dict[str, Any]) -> None:
-    """Print the command's result: one JSON object, or something for people.
+def result(told: RenderableType | dict[str, Any]) -> bool:
+    """Print a result: one JSON object, or something for people; whether anybody reads on.
 
     Raises StorageError where stdout does not take it; a reader who has seen enough is no error.
     """
+    text = json.dumps(told) + "\n" if isinstance(told, dict) else _drawn(told)
     try:
-        if isinstance(told, dict):
-            click.echo(json.dumps(told), file=stdout())
-        else:
-            # No markup: names of files and labels may have brackets.
-            Console(file=stdout(), soft_wrap=True, highlight=False, markup=False).print(told)
+        stdout().write(text)
         stdout().flush()
     except BrokenPipeError:
-        raise
+        _forget(stdout())
+        return False
     except OSError as error:
         raise StorageError(f"the result cannot be written to stdout: {error}") from error
+    return True
+
+
+def _drawn(told: RenderableType) -> str:
+    # Names of files and labels may have brackets, and may have colons, as in 10:100:00.
+    plain = Console(file=stdout(), soft_wrap=True, highlight=False, markup=False, emoji=False)
+    with plain.capture() as drawn:  # else it ends the process where nobody reads on
+        plain.print(told)
+    return drawn.get()
+
+
+def _forget(stream: TextIO) -> None:
+    """Send what the stream still holds nowhere: Python writes it when it ends, and would fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -24,7 +24,7 @@ def demo(directory: str, rows: int, *, verbose: bool) -> int:
         return evaluating.evaluating(Wish(output=output, gold="chapter"), None, as_json=False)
 
     commands = Commands(train=train, label=label, evaluate=evaluate)
-    screen = Console(file=console.stdout(), highlight=False)
+    screen = Console(file=console.stdout(), highlight=False, emoji=False)
     return demonstration.run(directory, rows, commands, _rejects, screen)
 
 

@@ -19,14 +19,16 @@ def status(output: str, *, as_json: bool) -> int:
 def rejects(output: str) -> int:
     """Print every reject, one JSON object a line; 0."""
     for placed in rejects_of(output):
-        console.result({"shard": placed.shard} | asdict(placed.reject))
+        if not console.result({"shard": placed.shard} | asdict(placed.reject)):
+            break
     return 0
 
 
 def damage(output: str) -> int:
     """Print every damaged piece of the source, one JSON object a line; 0."""
     for placed in damage_of(output):
-        console.result({"shard": placed.shard} | asdict(placed.piece))
+        if not console.result({"shard": placed.shard} | asdict(placed.piece)):
+            break
     return 0
 
 

@@ -10,7 +10,8 @@ _GARBAGE = 10_000  # new objects that may be garbage before Python looks for it
 
 
 def set_up() -> None:
-    """Set signals, stdout, garbage collection, and what Ray reads in the environment."""
+    """Set signals, streams, garbage collection, and what Ray reads in the environment."""
+    _open_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # KeyboardInterrupt, as Ctrl-C does
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a letter of a name
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -18,6 +19,20 @@ def set_up() -> None:
     # every 700 new ones, a fifth of the time that the imports take, and once more at its end.
     gc.set_threshold(_GARBAGE)
     _set_up_ray()
+
+
+def _open_streams() -> None:
+    """Give a process that was started without its standard streams ones that lead nowhere.
+
+    Else the next file that is opened gets the number of a stream, and all that libraries print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(nowhere, True)  # noqa: FBT003 - it has no name
+            setattr(sys, name, os.fdopen(nowhere, "r" if name == "stdin" else "w", closefd=False))
 
 
 def end() -> None:

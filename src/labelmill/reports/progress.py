@@ -56,4 +56,4 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+        self._console.print(Text(text), soft_wrap=True)

@@ -67,7 +67,7 @@ class TrainingProgress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+        self._console.print(Text(text), soft_wrap=True)
 
 
 def finished(told: Mapping[str, Any]) -> RenderableType:
