@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from labelmill.ledger.status import Status
@@ -69,10 +69,10 @@ class DryRun:
         told = self.to_json()
         table = Table(box=SIMPLE, show_header=False)
         table.add_column(style="bold")
-        table.add_column()
+        table.add_column(overflow="fold")
         for name, value in _lines(told):
             table.add_row(name, value)
-        columns = Table("column of the output", "type", box=SIMPLE)
+        columns = Table(Column("column of the output", overflow="fold"), "type", box=SIMPLE)
         for name, kind in told["schema"].items():
             columns.add_row(Text(name), Text(kind))
         return Group(table, columns, *_notes(self, told))

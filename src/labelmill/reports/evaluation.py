@@ -2,7 +2,7 @@
 
 from rich.box import SIMPLE
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from labelmill.evaluation.result import Evaluation, Measured, Slice
@@ -107,7 +107,7 @@ def _metrics(found: Evaluation) -> Table:
 
 
 def _slices(found: Evaluation, column: str, slices: tuple[Slice, ...]) -> Table:
-    table = Table(column, "rows", *found.headline, box=SIMPLE)
+    table = Table(_folded(column), "rows", *found.headline, box=SIMPLE)
     for each in slices[:_ROWS]:
         value = Text("(null)" if each.value is None else each.value)
         shown = (number(each.metrics.get(name)) for name in found.headline)
@@ -116,10 +116,16 @@ def _slices(found: Evaluation, column: str, slices: tuple[Slice, ...]) -> Table:
 
 
 def _table(numbers: Numbers) -> Table:
-    table = Table(*numbers.columns, box=SIMPLE, title=numbers.name, title_justify="left")
+    first, *rest = numbers.columns
+    table = Table(_folded(first), *rest, box=SIMPLE, title=numbers.name, title_justify="left")
     for row in numbers.rows[:_ROWS]:
         table.add_row(*(Text(number(cell)) for cell in row))
     return _cut(table, len(numbers.rows))
+
+
+def _folded(name: str) -> Column:
+    """For names of labels, which may differ at their ends alone."""
+    return Column(name, overflow="fold")
 
 
 def _cut(table: Table, rows: int) -> Table:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from labelmill.reports.evaluation import number
@@ -72,7 +72,7 @@ class TrainingProgress:
 
 def finished(told: Mapping[str, Any]) -> RenderableType:
     """The result of a training for people."""
-    table = Table.grid(padding=(0, 2))
+    table = _two_columns()
     data = told["data"]
     table.add_row("model", str(told["path"]))
     table.add_row("learned from", f"{data['train']:,} examples, {told['epochs']:.3g} epochs")
@@ -87,10 +87,15 @@ def finished(told: Mapping[str, Any]) -> RenderableType:
 
 def planned(told: Mapping[str, Any]) -> RenderableType:
     """What a training would do, for people."""
-    table = Table.grid(padding=(0, 2))
+    table = _two_columns()
     for name, value in told.items():
         table.add_row(name.replace("_", " "), str(value))
     return table
+
+
+def _two_columns() -> Table:
+    """Names and values; a long path is folded, not cut."""
+    return Table.grid(Column(), Column(overflow="fold"), padding=(0, 2))
 
 
 def _told(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
