@@ -42,8 +42,36 @@ from tests.support.jobs import MINIMAL, options_class, refusal
         ),
         (b"a: [1, 2\n", "line 2, column 1: expected ',' or ']', but got '<stream end>'"),
         (b"a: b: c\n", "line 1, column 5: mapping values are not allowed here"),
-        (b"a: 1\n--- \nb: 2\n", "line 2, column 1: but found another document"),
-        (b"a: *b\n", "line 1, column 4: found undefined alias 'b'"),
+        (
+            b"a: 1\n--- \nb: 2\n",
+            (
+                "line 2, column 1: expected a single document in the stream, but found another "
+                "document"
+            ),
+        ),
+        (
+            b"a: *b\n",
+            "line 1, column 4: found undefined alias 'b'; put text that begins so in quotes",
+        ),
+        (
+            b"a: *.parquet\n",
+            (
+                "line 1, column 5: expected alphabetic or numeric character, but found '.'; "
+                "put text that begins so in quotes"
+            ),
+        ),
+        (
+            b"a: @b\n",
+            (
+                "line 1, column 4: found character '@' that cannot start any token; "
+                "put text that begins so in quotes"
+            ),
+        ),
+        (
+            b'a: "\\ud83d"\n',
+            "line 1, column 4: '\\ud83d' holds half of a character; write all of it",
+        ),
+        (b"a: " + b"[" * 2000, "too many brackets inside one another"),
         (b"x: 1\na: caf\xe9\n", "line 2, column 7: not UTF-8 (byte 0xe9); save the file as UTF-8"),
         (b"\xff\xfea\x00", "line 1, column 1: not UTF-8 (byte 0xff); save the file as UTF-8"),
         (b"a: 1\nb: x\x01\n", "line 2, column 5: special characters are not allowed"),
@@ -103,6 +131,7 @@ def test_document_with_merged_keys_is_read_and_overriding_one_is_no_duplicate():
         ("", None),
         ("[a, {b: 1}]", ["a", {"b": 1}]),
         ("'7'", "7"),
+        (r'"\ud83d\ude00"', "\U0001f600"),  # as json.dumps writes it
     ],
 )
 def test_value_is_what_its_looks_say(text, value):

@@ -179,7 +179,16 @@ def test_on_bad_row_goes_by_keep_unless_it_is_set(tmp_path, source, on_bad_row):
             [],
             "input should be text or a list of text (got []); it must not be empty",
         ),
-        ("source.path", ["a", 3], "input should be text or a list of text (got ['a', 3])"),
+        (
+            "source.path",
+            ["a", 3],
+            "input should be text or a list of text (got ['a', 3]); put each in quotes",
+        ),
+        (
+            "model.path",
+            {"summarize": None},
+            "input should be text (got {'summarize': None}); put text with ': ' in it in quotes",
+        ),
         ("source.columns.text", 7, "input should be text (got 7); put it in quotes"),
         ("source.columns", ["text"], "input should be a mapping of names to text (got ['text'])"),
         ("source.keep", "id", "input should be 'all', 'none' or a list of text (got 'id')"),

@@ -1,8 +1,9 @@
 """Document: YAML text as a mapping, without the traps of YAML.
 
 PyYAML lets the last of two equal keys win, and makes True of a key `on`, a date of 2026-01-01 and
-text of 1e-3. Here equal keys and keys that are not text are refused, a date is text, and 1e-3 a
-number. Errors name line and column. What the settings mean is not known here.
+text of 1e-3, and takes the two halves of a character that JSON escapes (an emoji) for two. Here
+equal keys and keys that are not text are refused, a date is text, 1e-3 a number, and two halves are
+one character. Errors name line and column. What the settings mean is not known here.
 """
 
 import re
@@ -40,6 +41,15 @@ class _Loader(yaml.SafeLoader):
             self._check_key(key, seen)
             seen.add(key.value)
         return node
+
+    @override
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        try:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as err:
+            problem = f"{value!r} holds half of a character; write all of it"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from err
 
     @staticmethod
     def _check_key(key: yaml.Node, seen: set[str]) -> None:
@@ -81,6 +91,8 @@ def parse_value(text: str, place: str) -> object:
         raise ConfigError(f"{place}: {_where(text[: err.position])}: {err.reason}") from err
     except yaml.MarkedYAMLError as err:
         raise ConfigError(f"{place}: {_marked(err)}") from err
+    except RecursionError as err:
+        raise ConfigError(f"{place}: too many brackets inside one another") from err
     except (ValueError, KeyError) as err:  # `0b_` is a number to YAML and none to Python
         raise ConfigError(f"{place}: not a value that YAML knows: {err}; put it in quotes") from err
 
@@ -105,5 +117,18 @@ def _where(head: str) -> str:
 def _marked(err: yaml.MarkedYAMLError) -> str:
     mark = err.problem_mark or err.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    hint = "; indent with spaces" if "'\\t'" in (err.problem or "") else ""
-    return f"{where}{err.problem or err.context}{hint}"
+    problem = err.problem or err.context or ""
+    if problem.startswith("but "):  # the end of a sentence
+        problem = f"{err.context}, {problem}"
+    return f"{where}{problem}{_hint(err, problem)}"
+
+
+def _hint(err: yaml.MarkedYAMLError, problem: str) -> str:
+    """What to do about characters that mean something to YAML, such as the * of a pattern."""
+    if "'\\t'" in problem:
+        return "; indent with spaces"
+    kinds, said = ("alias", "anchor"), ("cannot start any token", "undefined alias")
+    begins = any(kind in (err.context or "") for kind in kinds) or any(
+        words in problem for words in said
+    )
+    return "; put text that begins so in quotes" if begins else ""

@@ -119,7 +119,7 @@ def _message(setting: _Setting, details: Sequence[ErrorDetails], root: Schema) -
 
 
 def _hint(setting: _Setting) -> str:
-    # YAML decides by its looks whether a value is text or a number.
+    # YAML decides by its looks whether a value is text, a number or a mapping.
     free = [kind for kind in kinds(setting.schema) if not kind.keys() & {"const", "enum"}]
     types = {kind.get("type") for kind in free}
     value = setting.value
@@ -127,9 +127,22 @@ def _hint(setting: _Setting) -> str:
         return "; it must not be empty"
     if "string" in types and isinstance(value, bool | int | float):
         return "; put it in quotes"
+    if "string" in types and "object" not in types and isinstance(value, dict):
+        return "; put text with ': ' in it in quotes"
+    if _lists_text(free) and isinstance(value, list) and any(map(_unquoted, value)):
+        return "; put each in quotes"
     if types & {"integer", "number"} and isinstance(value, str) and _is_number(value):
         return "; write it without quotes"
     return ""
+
+
+def _lists_text(alternatives: Sequence[Schema]) -> bool:
+    return any(kind.get("items", {}).get("type") == "string" for kind in alternatives)
+
+
+def _unquoted(value: object) -> bool:
+    """Whether it may have been meant for text, as yes, no and 1 are."""
+    return isinstance(value, bool | int | float)
 
 
 def _is_number(text: str) -> bool:
