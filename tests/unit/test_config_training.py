@@ -73,6 +73,36 @@ def test_misspelt_training_argument_is_named_with_what_was_meant(name, meant):
         arguments(section, measured=True, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("report_to", "foo", "report_to: 'foo' found, expected some of .*tensorboard.*none"),
+        ("report_to", ["tensorboard", "neptune"], "report_to: 'neptune' is not installed"),
+        ("eval_strategy", False, r"'epoch' \(got False\); put 'no' in quotes"),
+        ("per_device_eval_batch_size", 0, "batch_size: 0 found, expected at least 1"),
+        ("dataloader_num_workers", -1, "workers: -1 found, expected at least 0"),
+        ("accelerator_config", "nowhere.json", "No such file or directory: 'nowhere.json'"),
+        ("ddp_backend", "gloo", "ddp_backend: cannot be set; Ray starts the group"),
+        ("jit_mode_eval", True, "no such setting; did you mean '(?!hub_)"),
+    ],
+)
+def test_training_argument_that_would_fail_in_the_workers_is_refused_before(name, value, said):
+    from labelmill.training.arguments import arguments
+
+    section = TrainingSection.model_validate({name: value})
+    with pytest.raises(ConfigError, match=said):
+        arguments(section, measured=True, device="cpu")
+
+
+@pytest.mark.parametrize("told", [None, [], "none", "tensorboard", ["tensorboard"]])
+def test_report_to_is_what_the_workers_take(told):
+    from labelmill.training.arguments import arguments
+
+    section = TrainingSection.model_validate({"report_to": told})
+    chosen = arguments(section, measured=True, device="cpu")["report_to"]
+    assert chosen == [told] if isinstance(told, str) else chosen == (told or [])
+
+
 def test_job_on_the_page_for_users_loads(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)

@@ -13,6 +13,10 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 from transformers import Trainer, TrainingArguments, get_scheduler
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 
 from labelmill.config.nearness import nearest
 from labelmill.config.training import TrainingSection
@@ -26,6 +30,8 @@ from labelmill.training.measuring import LOSS, METRICS, PERPLEXITY, main_metric
 _RATE, _LORA_RATE = 5e-5, 2e-4
 _WHOLE = "FULL_STATE_DICT"
 _SAMPLING = ("group_by_length", "random", "sequential")
+_LEAST = {"per_device_eval_batch_size": 1, "dataloader_num_workers": 0}
+_UNSEEN = ("azure_ml", "flyte")  # of these transformers cannot say whether they are installed
 
 
 def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[str, Any]:
@@ -49,6 +55,7 @@ def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[
             f"expected one of {', '.join(_SAMPLING)}"
         )
     chosen |= {
+        "report_to": _reporters(chosen["report_to"]),
         "num_train_epochs": section.num_train_epochs,
         "learning_rate": section.learning_rate or (_LORA_RATE if section.lora else _RATE),
         "per_device_train_batch_size": section.per_device_train_batch_size,
@@ -143,7 +150,7 @@ def _check(name: str, value: Any) -> None:
         )
     if name not in known:
         ours = {*known, *TrainingSection.model_fields} - RESERVED.keys()
-        near = nearest(name, sorted(ours))
+        near = nearest(name, sorted(one for one in ours if not one.startswith(HUB)))
         advice = f"did you mean {near[0]!r}?" if near else "see transformers' TrainingArguments"
         raise ConfigError(f"training.{name}: no such setting; {advice}")
     # Its type says text, for the command line; what transformers asks for is true.
@@ -151,9 +158,9 @@ def _check(name: str, value: Any) -> None:
     try:
         TypeAdapter(hints[name]).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(
-            f"training.{name}: {error.errors()[0]['msg'].lower()} (got {value!r:.80})"
-        ) from error
+        said = error.errors()[0]["msg"].lower()
+        hint = "; put 'no' in quotes" if value is False and "'no'" in said else ""
+        raise ConfigError(f"training.{name}: {said} (got {value!r:.80}){hint}") from error
     except (TypeError, NameError):  # a type that pydantic does not know: TrainingArguments judges
         return
 
@@ -195,11 +202,31 @@ def _refuse_idle(section: TrainingSection, chosen: Mapping[str, Any], *, measure
     for name in ("max_steps", "save_total_limit", "eval_accumulation_steps"):
         if chosen.get(name) == 0:
             raise ConfigError(f"training.{name}: 0 found, expected at least 1; remove it for none")
+    for name, least in _LEAST.items():
+        if chosen.get(name, least) < least:
+            raise ConfigError(f"training.{name}: {chosen[name]} found, expected at least {least}")
     smoothing = chosen.get("label_smoothing_factor") or 0
     if not 0 <= smoothing < 1:
         raise ConfigError(
             f"training.label_smoothing_factor: {smoothing!r} found, expected 0 to below 1"
         )
+
+
+def _reporters(told: str | Sequence[str] | None) -> list[str]:
+    """Who is told of the course; raises ConfigError for who is not known or not installed."""
+    names = [told] if isinstance(told, str) else list(told or ())
+    if names in (["none"], ["all"]):
+        return names
+    there: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join([*INTEGRATION_TO_CALLBACK, "all", "none"])
+            raise ConfigError(f"training.report_to: {name!r} found, expected some of {known}")
+        if name not in (*there, *_UNSEEN):
+            raise ConfigError(
+                f"training.report_to: {name!r} is not installed; install it, or remove it here"
+            )
+    return names
 
 
 def _try(chosen: Mapping[str, Any]) -> None:
@@ -211,5 +238,5 @@ def _try(chosen: Mapping[str, Any]) -> None:
         optimizer = kind([torch.nn.Parameter(torch.zeros(1))], **settings)
         schedule: Any = made.lr_scheduler_kwargs
         get_scheduler(made.lr_scheduler_type, optimizer, 1, 10, scheduler_specific_kwargs=schedule)
-    except (TypeError, ValueError, ImportError, RuntimeError) as error:
+    except (TypeError, ValueError, ImportError, RuntimeError, OSError) as error:
         raise ConfigError(f"training: {str(error).strip().splitlines()[0]}") from error
