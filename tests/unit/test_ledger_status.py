@@ -9,7 +9,7 @@ from labelmill.errors import LedgerError
 from labelmill.ledger.attempts import Attempt
 from labelmill.ledger.commit import commit
 from labelmill.ledger.run import Run
-from labelmill.ledger.status import JSON_KEYS, rejects_of, status_of
+from labelmill.ledger.status import JSON_KEYS, read_status, rejects_of, status_of
 from labelmill.ledger.tally import OTHER, Tally
 from labelmill.splits import Break, Reject
 from labelmill.storage import open_store
@@ -110,3 +110,10 @@ def test_rejects_of_a_local_run_come_with_their_places(tmp_path: Path) -> None:
     run.seal()
     placed = [(each.shard, each.reject.position) for each in rejects_of(url)]
     assert placed == [("day/00000.jsonl", n) for n in (0, 1, 10, 11)]
+
+
+def test_status_of_a_file_is_that_there_is_no_run(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("task: a")
+    with pytest.raises(LedgerError, match="there is no run in"):
+        read_status(str(job))

@@ -61,6 +61,7 @@ def test_what_can_be_no_file_makes_its_row_bad(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"content")
     (tmp_path / "loop").symlink_to("loop")
     no_files = ["", "a/b", "nul\0", "loop", "data:" + "A" * 5000, "nowhere://x/y"]
+    no_files += ["https://example.org/a::b/c.png", "http://[half"]
     rows = rows_of(*({"bytes": None, "path": path} for path in ["a", *no_files]))
     found = fetched(located(rows, KINDS, str(tmp_path / "shard.jsonl")), KINDS)
     assert found.fields["image"].to_pylist() == [b"content"] + [None] * len(no_files)

@@ -423,3 +423,15 @@ def test_ranged_file_serves_buffered_and_text_readers(tmp_path: Path) -> None:
     LocalStore(str(tmp_path)).create("x", b"a\nb\nc")
     file: Any = open_file(str(tmp_path / "x"))
     assert list(io.TextIOWrapper(io.BufferedReader(file, 1 << 20))) == ["a\n", "b\n", "c"]
+
+
+def test_home_directory_of_nobody_is_refused_by_name():
+    with pytest.raises(ConfigError, match="no home directory is known for '~nobody-has-this-name'"):
+        absolute("~nobody-has-this-name/corpus")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "n" * 300, "a\0b"])
+def test_name_that_no_file_can_have_is_missing(tmp_path, name):
+    (tmp_path / "a").write_bytes(b"content")
+    with pytest.raises(FileMissing):
+        open_store(str(tmp_path)).open(name)

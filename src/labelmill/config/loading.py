@@ -80,7 +80,7 @@ def _read(path: str) -> bytes:
     try:
         with open_file(path) as file:
             return bytes(file.read())
-    except FileMissing as err:
-        raise ConfigError(f"{path}: no such job file") from err
     except StorageError as err:
+        if isinstance(err, FileMissing) and isinstance(err.__cause__, FileNotFoundError):
+            raise ConfigError(f"{path}: no such job file") from err
         raise ConfigError(f"{path}: the job file cannot be read: {err}") from err

@@ -27,6 +27,7 @@ _NETWORK = {
     "paramiko",
 }
 _GONE = (404, 410)
+_NO_URL = "InvalidUrlClientError"  # of aiohttp: no server can be asked for it
 # What tells who one is, by scheme; libraries name the lack of it in as many ways as there are.
 _CREDENTIALS = {
     "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on every machine; "
@@ -45,6 +46,8 @@ def missing(error: Exception) -> bool:
         return False
     # fsspec's HTTP filesystem answers this for whatever fails, even for a refused connection.
     cause = error.__cause__
+    if type(cause).__name__ == _NO_URL:
+        return True
     return not (_of_network(cause) and getattr(cause, "status", None) not in _GONE)
 
 

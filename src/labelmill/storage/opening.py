@@ -22,14 +22,14 @@ _EXTRAS = {"s3": "s3", "gs": "gcs", "abfs": "azure"}
 
 
 class UnknownScheme(ConfigError):  # noqa: N818 - reads as the sentence it is
-    """No store is known for the scheme of a URL."""
+    """No store is known for a scheme in a URL, at its head or behind '::'."""
 
 
 def open_store(url: str) -> Store:
     """The store at a local path ('~' and relative too), a file:// URL or any URL that fsspec knows.
 
-    Nothing needs to be there. Raises UnknownScheme, and ConfigError for a package that is not
-    installed and a URL with '::' in it.
+    Nothing needs to be there. Raises UnknownScheme, also for a URL with '::' in it, and ConfigError
+    for a package that is not installed.
     """
     place = urls.absolute(url)
     return LocalStore(place) if urls.is_local(place) else open_remote(place)
@@ -71,7 +71,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     """The filesystem of fsspec, and the path there."""
     _require(url)
     if "::" in url:  # fsspec would take what follows for the name of another store
-        raise ConfigError(
+        raise UnknownScheme(
             f"{url!r}: no URL may have '::' in it; rename that, or name what is above"
         )
     # A listing kept by the process would hide what other workers write, and grows with the run.

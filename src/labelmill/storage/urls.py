@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from labelmill.errors import ConfigError
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _FILE = "file://"
 _ALIASES = {"s3a": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
@@ -32,14 +34,25 @@ def family(url: str) -> str:
 
 
 def absolute(place: str) -> str:
-    """A path, '~' path, file:// URL or URL as this package writes it, without a trailing '/'."""
+    """A path, '~' path, file:// URL or URL as this package writes it, without a trailing '/'.
+
+    Raises ConfigError for the home directory of nobody who is known here.
+    """
     if place.lower().startswith(_FILE):
         place = unquote(place[len(_FILE) :].removeprefix("localhost"))
     match = _URL.fullmatch(place)
     if match:
         return f"{match[1].lower()}://{match[2].rstrip('/')}"
+    try:
+        path = Path(place).expanduser()
+    except RuntimeError as error:
+        head = Path(place).parts[0]
+        raise ConfigError(
+            f"{place!r}: no home directory is known for {head!r}; "
+            "write all of the path, or './' before it"
+        ) from error
     # Path.absolute keeps '..', which would give one file several names.
-    return os.path.abspath(Path(place).expanduser())  # noqa: PTH100
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def is_absolute(place: str) -> bool:
