@@ -74,7 +74,7 @@ class _Slice(click.ParamType[tuple[int, int]]):
         if isinstance(value, tuple):
             return value
         number, _, count = str(value).partition("/")
-        if number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count):
+        if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
             return int(number) - 1, int(count)
         message = f"{value!r} is no slice; expected i/N with 1 <= i <= N, e.g. 1/4"
         raise click.BadParameter(message, ctx=ctx, param=param)

@@ -9,20 +9,28 @@ from labelmill.storage import absolute, canonical, open_store, split_url
 
 
 def evaluating(wish: Wish, page: str | None, *, as_json: bool) -> int:
-    """Print the metrics, and write the page; 0. ConfigError for a page inside the run."""
+    """Print the metrics, and write the page; 0. ConfigError for a page that cannot be one."""
     draw = None
     if page is not None:
         _refuse_inside(wish.output, page)
-        from labelmill.reports.evaluation_page import render
+        _refuse_directory(page)
+        from labelmill.reports.evaluation_page import ready
 
-        draw = render
+        draw = ready()
     with Checking("evaluating parts") as checking:
         found = evaluate(wish, checking.show)
+    # First: where the page cannot be written, what took minutes to measure is not lost.
+    console.result(found.to_json() if as_json else metrics(found))
     if page is not None and draw is not None:
         _replace(page, draw(found).encode())
         console.note(f"page written to {page}")
-    console.result(found.to_json() if as_json else metrics(found))
     return 0
+
+
+def _refuse_directory(page: str) -> None:
+    parent, name = split_url(absolute(page))
+    if open_store(parent).kind(name) == "directory":
+        raise ConfigError(f"--page: {page!r} is a directory, expected the name of a file in it")
 
 
 def _refuse_inside(output: str, page: str) -> None:

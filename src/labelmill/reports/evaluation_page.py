@@ -1,5 +1,6 @@
 """Evaluation page: one HTML file without any other, for people who were not there."""
 
+from collections.abc import Callable
 from importlib import resources
 
 from labelmill.evaluation import libraries
@@ -8,6 +9,13 @@ from labelmill.reports.evaluation import account, interval, number, ordered, rem
 from labelmill.reports.evaluation_figures import figures
 
 _DRAWN = {"confusion"}  # tables that a figure shows as well
+
+
+def ready() -> Callable[[Evaluation], str]:
+    """`render`; raises ConfigError where jinja2 or matplotlib is not installed."""
+    for name in ("jinja2", "markupsafe", "matplotlib"):
+        libraries.load(name)
+    return render
 
 
 def render(found: Evaluation) -> str:
