@@ -16,6 +16,10 @@ absent = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here"
 )
 
+openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="the extra 'openvino' is not installed"
+)
+
 
 @absent
 def test_not_installed_says_how_to_install_it():
@@ -35,6 +39,27 @@ def test_not_installed_says_how_to_install_it():
 def test_other_tasks_are_refused(auto_class, readout):
     with pytest.raises(ConfigError, match="text-generation only"):
         engines.load("vllm", CHECKPOINT, auto_class, readout, **HOW)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "device", "readout", "said"),
+    [
+        ("vllm", "auto", "cpu", Logits(), "text-generation only"),
+        ("vllm", "auto", "cpu", Generation(), "needs 'cuda'"),
+        pytest.param(
+            "openvino", "float16", "cpu", Logits(), "compute in 'float16'", marks=openvino
+        ),
+        pytest.param(
+            "openvino", "float32", "cpu", Generation(), "what this task asks", marks=openvino
+        ),
+    ],
+)
+def test_engine_that_cannot_is_refused_before_there_is_a_run(
+    engine, precision, device, readout, said
+):
+    use = engines.Use(model_type="bert", readout=readout)
+    with pytest.raises((ConfigError, EngineError), match=said):
+        engines.choose(engine, precision, device, use)
 
 
 def test_settings_that_it_does_not_have_are_refused():

@@ -28,6 +28,7 @@ class Use:
     own_code: bool = False  # the checkpoint brings Python code of its own, which nobody has tried
     # Of every picture, once it is prepared; None: no pictures, or shapes that depend on them.
     picture: tuple[int, ...] | None = None
+    auto_class: str | None = None  # of transformers; None where nobody asks
 
 
 class Engine(Protocol):
@@ -92,6 +93,14 @@ class EngineModule(Protocol):
         ...
 
 
+class Particular(EngineModule, Protocol):
+    """What a module has besides that does not do whatever it may be named for."""
+
+    def refuse(self, use: Use, *, precision: str, device: str) -> None:
+        """Raise what `load` would raise for that: before a run is there that cannot go on."""
+        ...
+
+
 class Compiler(EngineModule, Protocol):
     """What a module has besides whose `load` takes `compiled`, and compiles the model's layers."""
 
@@ -134,8 +143,8 @@ def choose(
 ) -> tuple[str, str]:
     """Engine and precision, every `auto` resolved for the device (None: this machine's best).
 
-    Without a `use`, `auto` is PyTorch, which knows every one. Raises ConfigError where the engine
-    does not work in int8.
+    Without a `use`, `auto` is PyTorch, which knows every one. Raises ConfigError or EngineError
+    where the engine that is named cannot do it.
     """
     name = engine
     if engine == "auto":
@@ -143,9 +152,12 @@ def choose(
         name = _DEFAULT if use is None else _suited(use, precision, device)
     if precision == "int8" and not hasattr(_module(name), "quantize"):
         raise ConfigError(_no_int8(engine, name))
-    if precision != "auto":
-        return name, precision
-    return name, _module(name).best_precision(device or best_device(name))
+    if precision == "auto":
+        precision = _module(name).best_precision(device or best_device(name))
+    if engine != "auto" and use is not None and hasattr(_module(name), "refuse"):
+        particular = cast("Particular", _module(name))
+        particular.refuse(use, precision=precision, device=device or best_device(name))
+    return name, precision
 
 
 def _suited(use: Use, precision: str, device: str) -> str:

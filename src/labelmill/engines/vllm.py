@@ -53,6 +53,12 @@ def best_precision(device: str) -> str:
     return "bfloat16"
 
 
+def refuse(use: Use, *, precision: str, device: str) -> None:
+    """See Particular."""
+    del precision
+    _able(use.readout, use.auto_class or _CLASS, device)
+
+
 def load(
     checkpoint: Checkpoint,
     auto_class: str,
@@ -64,15 +70,7 @@ def load(
 ) -> "VLLMEngine":
     """See EngineModule; raises EngineError where vLLM is not installed or cannot load the model."""
     del threads
-    if not isinstance(readout, Generation) or auto_class != _CLASS:
-        raise ConfigError(
-            "model.engine: 'vllm' is for text-generation only; set it to 'pytorch' or 'auto' for "
-            "this task"
-        )
-    if device != "cuda":
-        raise EngineError(f"model.engine: 'vllm' needs 'cuda', and the job runs on {device!r}")
-    params = _params(readout)
-    _require()
+    params = _able(readout, auto_class, device)
     return VLLMEngine(importlib.import_module("vllm"), localize(checkpoint), params, precision)
 
 
@@ -124,6 +122,20 @@ class VLLMEngine:
     def close(self) -> None:
         """See Engine."""
         self._model = None
+
+
+def _able(readout: Readout, auto_class: str, device: str) -> dict[str, Any]:
+    """Arguments of SamplingParams; raises ConfigError or EngineError where vLLM cannot do it."""
+    if not isinstance(readout, Generation) or auto_class != _CLASS:
+        raise ConfigError(
+            "model.engine: 'vllm' is for text-generation only; set it to 'pytorch' or 'auto' for "
+            "this task"
+        )
+    if device != "cuda":
+        raise EngineError(f"model.engine: 'vllm' needs 'cuda', and the job runs on {device!r}")
+    params = _params(readout)
+    _require()
+    return params
 
 
 def _require() -> None:

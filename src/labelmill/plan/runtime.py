@@ -17,7 +17,7 @@ from labelmill.engines import Use
 from labelmill.errors import ConfigError
 from labelmill.ops import pixels
 from labelmill.splits import CutRule
-from labelmill.tasks import Task, Work
+from labelmill.tasks import Task, Work, model_class
 
 # Seconds to a minute of prediction a split, and some MiB to carry. A picture of 224 x 224 pixels is
 # 600 KB once it is decoded, half a minute of sound 2 MB; a text that is written takes as many
@@ -66,6 +66,7 @@ def use_of(
         readout=task.readout(processor, facts, options),
         own_code=own_code,
         picture=pixels.shape_of(processor) if sees else None,
+        auto_class=model_class(task, facts, options),
     )
 
 

@@ -75,6 +75,11 @@ def _sees(use: Use, precision: str) -> bool:
     return able and use.model_type in _PICTURE_TYPES and use.picture is not None
 
 
+def refuse(use: Use, *, precision: str, device: str) -> None:
+    """See Particular; what int8 needs, who quantizes says."""
+    _able(use.readout, "float32" if precision == "int8" else precision, device)
+
+
 def load(
     checkpoint: Checkpoint,
     auto_class: str,
@@ -87,18 +92,8 @@ def load(
     """See EngineModule; raises ConfigError where OpenVINO is not installed, or not able to."""
     from labelmill.engines.openvino.cache import graph_of  # noqa: PLC0415
     from labelmill.engines.openvino.engine import OpenVINOEngine  # noqa: PLC0415
-    from labelmill.engines.openvino.reading import outputs_of  # noqa: PLC0415
 
-    runtime.require()
-    if device != "cpu":
-        raise EngineError(f"model.engine: 'openvino' needs 'cpu', and the job runs on {device!r}")
-    if precision not in _PRECISIONS:
-        raise ConfigError(
-            f"model.precision: the engine 'openvino' does not compute in {precision!r}; expected "
-            f"{' or '.join(map(repr, _PRECISIONS))}, or set model.engine to 'pytorch'"
-        )
-    _require(precision)
-    outputs = outputs_of(readout)
+    outputs = _able(readout, precision, device)
     graph = graph_of(checkpoint, auto_class, readout, outputs, threads)
     return OpenVINOEngine(graph, readout, checkpoint, precision=precision, threads=threads)
 
@@ -152,6 +147,22 @@ def load_quantized(
     return OpenVINOEngine(
         graph.path, readout, checkpoint, precision="int8", threads=threads, rest=graph.rest
     )
+
+
+def _able(readout: Readout, precision: str, device: str) -> tuple[str, ...]:
+    """The model's outputs that are wanted; raises ConfigError or EngineError where it cannot."""
+    from labelmill.engines.openvino.reading import outputs_of  # noqa: PLC0415
+
+    runtime.require()
+    if device != "cpu":
+        raise EngineError(f"model.engine: 'openvino' needs 'cpu', and the job runs on {device!r}")
+    if precision not in _PRECISIONS:
+        raise ConfigError(
+            f"model.precision: the engine 'openvino' does not compute in {precision!r}; expected "
+            f"{' or '.join(map(repr, _PRECISIONS))}, or set model.engine to 'pytorch'"
+        )
+    _require(precision)
+    return outputs_of(readout)
 
 
 def _require(precision: str) -> None:
