@@ -102,3 +102,10 @@ def test_files_of_two_formats_are_measured_by_together(tmp_path):
         answer for _, right in gold.read(made.recipe.gold, 0, 1) for answer in right.to_pylist()
     ]
     assert kept == [[text] for text in texts * 2]
+
+
+def test_a_path_is_told_as_it_stands_in_the_job(tmp_path, start):
+    place = str(tmp_path / "open.source.d" / "my source files")
+    with pytest.raises(InputError) as caught:
+        ready(job_of(tmp_path, TASK, start, {"train": place}))
+    assert str(caught.value).startswith(f"data path {place!r} does not exist")

@@ -171,6 +171,11 @@ def test_gold_file_is_joined_by_key(tmp_path, suffix):
     assert found.metrics["accuracy"].value == pytest.approx(2 / 3)
 
 
+def test_gold_file_that_is_not_there_is_told_as_what_it_is(tmp_path):
+    with pytest.raises(InputError, match=r"--gold: .*nowhere\.csv' does not exist"):
+        of(a_run(tmp_path), str(tmp_path / "nowhere.csv"), key="id")
+
+
 def test_gold_file_with_a_key_twice_or_several_columns_is_refused(tmp_path):
     output, file = a_run(tmp_path), tmp_path / "gold.parquet"
     pq.write_table(pa.table({"id": [1, 1], "right": ["a", "b"]}), file)

@@ -133,7 +133,8 @@ def train(
     """
     from labelmill.cli import extras
 
-    extras.require("train", "accelerate", "peft", "sklearn", "scipy", "seqeval", "tensorboard")
+    needed = ("accelerate", "jinja2", "matplotlib", "peft", "sklearn", "scipy", "seqeval")
+    extras.require("train", *needed, "tensorboard")
     from labelmill.cli import training
 
     if dry_run:

@@ -59,7 +59,7 @@ class GoldFile:
         self.column = key
         self._rows: dict[str, int] = {}
         values: dict[str, list[pa.Array]] = {}  # by file
-        for shard in list_shards((path,)).shards:
+        for shard in _shards(path):
             seen = _columns(shard)
             gold = _gold_column(seen.names, key, wanted, shard.url)
             schema = pa.schema([seen.field(key), seen.field(gold)])
@@ -89,6 +89,13 @@ class GoldFile:
                 raise InputError(f"{url!r}: a key is missing; mend or remove the row")
             if self._rows.setdefault(key, place) != place:
                 raise InputError(f"{url!r}: key {key!r} stands there twice; leave one of them")
+
+
+def _shards(path: str) -> Sequence[Shard]:
+    try:
+        return list_shards((path,)).shards
+    except InputError as error:
+        raise InputError(f"--gold: {error}") from error
 
 
 def _columns(shard: Shard) -> pa.Schema:

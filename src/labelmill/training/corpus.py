@@ -6,6 +6,7 @@ as often as it is asked for, always in the same order.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,6 +32,8 @@ from labelmill.tasks import Fields, Trainable
 Shards = tuple[Shard, ...]
 TEXT = TYPES["text"]  # of every field that is no media
 _RULE = CutRule(split_rows=2000, split_bytes=16 << 20)  # of a piece
+_SOURCE = re.compile(r"source(?=[. ])")
+_QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")  # as repr writes it
 # Decoded, a picture of 224 x 224 pixels is 0.6 MB, and ten seconds of sound as much.
 _MEDIA_RULE = CutRule(split_rows=64, split_bytes=16 << 20)
 
@@ -75,9 +78,7 @@ def find(files: Callable[[], Shards], columns: Mapping[str, str], task: Trainabl
         found = survey(shards, Use(texts=names, kept=frozenset()))
         bound = bind(notations, columns, found.schema)
     except LabelmillError as error:
-        raise type(error)(str(error).replace("source.", "data.").replace("source ", "data ")) from (
-            error
-        )
+        raise type(error)(_of_data(str(error))) from error
     for shard, reason in found.unreadable.items():
         raise InputError(
             f"{shard!r} cannot be opened: {reason}; mend it, or take it out of the data"
@@ -95,6 +96,13 @@ def find(files: Callable[[], Shards], columns: Mapping[str, str], task: Trainabl
         targets=targets,
         names=_names(found, {name: bound.columns[name] for name in targets}),
     )
+
+
+def _of_data(message: str) -> str:
+    """What was said of `source`, said of `data`; names in quotes stay as they are."""
+    said = _QUOTED.split(message)  # every other one is in quotes
+    said[::2] = [_SOURCE.sub("data", words) for words in said[::2]]
+    return "".join(said)
 
 
 def at(paths: Sequence[str], format_: str) -> Shards:
