@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from rich.console import Console
 from rich.table import Table
 
+from labelmill import cli
 from labelmill.cli import console
 from labelmill.reports.progress import Progress
 from labelmill.reports.training import TrainingProgress
@@ -92,3 +94,16 @@ def test_a_process_without_streams_gets_some_that_lead_nowhere():
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     assert (done.returncode, done.stdout) == (3, b"")
+
+
+def test_end_of_a_file_that_nobody_expected_is_no_wish_to_stop(monkeypatch):
+    @click.command()
+    def broken():
+        raise EOFError("a stream ended")
+
+    monkeypatch.setattr(cli, "group", broken)
+    for name in ("set_up", "end"):
+        monkeypatch.setattr(cli.process, name, lambda: None)
+    monkeypatch.setattr(sys, "argv", ["labelmill"])
+    with pytest.raises(EOFError, match="a stream ended"):
+        cli.main()

@@ -86,8 +86,8 @@ def test_run_with_too_few_rows_is_refused(tmp_path):
 
 @pytest.fixture
 def demo_place(tmp_path):
-    place = tmp_path / "it's a demo"
-    place.mkdir()
+    place = tmp_path / "it's a demo[/x] [red]"
+    place.mkdir(parents=True)
     written = io.StringIO()
     return place, Console(file=written, width=120), written
 

@@ -287,7 +287,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # click takes that for a wish to stop, too
+            raise error.__cause__ from None
         click.echo("stopped; running the same command again goes on", err=True)
         sys.exit(3)
     except LabelmillError as error:

@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from labelmill.demo import corpus, lessons, library, packages, showing
 from labelmill.demo.showing import Rejected
@@ -102,7 +103,8 @@ def _prepare(place: Path, rows: int, console: Console) -> None:
 
 
 def _step(console: Console, command: str, path: Path, rest: str = "") -> None:
-    console.print(f"\n[bold]labelmill {command}[/bold] {path} {rest}", soft_wrap=True)
+    shown = escape(str(path))
+    console.print(f"\n[bold]labelmill {command}[/bold] {shown} {rest}", soft_wrap=True)
 
 
 def _claim(place: Path, rows: int) -> None:
