@@ -1,8 +1,9 @@
-"""What the card of a trained model says of its labels."""
+"""What the card of a trained model says of its labels, and of its precision."""
 
 import pytest
 
 from labelmill.reports.training_card import card
+from labelmill.training.results import computed_in
 
 TOLD = {
     "task": "token-classification", "model": "start", "path": "model", "columns": {}, "options": {},
@@ -29,3 +30,16 @@ def test_one_label_is_compared_with_none():
     said = carded({"B-PER": 8})
     assert "| B-PER | 8 |" in said
     assert "as often as" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"bf16": False}, "float32"),
+        ({"bf16": True}, "bfloat16"),
+        ({"bf16": False, "fp16": True}, "float16"),
+        ({"bf16": False, "fp16": False}, "float32"),
+    ],
+)
+def test_precision_is_what_was_computed_in(arguments, said):
+    assert computed_in(arguments) == said

@@ -35,7 +35,7 @@ from labelmill.training.manifest import Data, TrainManifest
 from labelmill.training.preparing import Learning, Preparation, Say, Wished, headed, never
 from labelmill.training.ray_group import Group, Kept, Show
 from labelmill.training.recipe import ModelRecipe, TrainRecipe
-from labelmill.training.results import results
+from labelmill.training.results import computed_in, results
 from labelmill.training.state import State
 
 Finished = Mapping[str, Any]  # what `exporting.RESULTS` holds
@@ -274,7 +274,7 @@ def _beginning(plan: Plan, ready: Ready) -> str:
     data, group = ready.manifest.data, plan.group
     going_on = plan.state.has_checkpoints
     verb = "going on with" if going_on else "starting"
-    precision = "bfloat16" if ready.recipe.arguments["bf16"] else "float32"
+    precision = computed_in(ready.recipe.arguments)
     labels = f", {len(data.labels)} labels" if data.counts else ""
     workers = f"{group.workers} worker{'s' if group.workers > 1 else ''}"
     return (

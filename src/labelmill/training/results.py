@@ -46,7 +46,7 @@ def results(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "workers": group.workers,
         "device": group.device,
-        "precision": "bfloat16" if recipe.arguments["bf16"] else "float32",
+        "precision": computed_in(recipe.arguments),
         "objective": recipe.objective,
         "steps": last["global_step"],
         "best_step": best["global_step"],
@@ -58,6 +58,13 @@ def results(
         "settings": dict(manifest.settings),
         "history": history,
     }
+
+
+def computed_in(arguments: Mapping[str, Any]) -> str:
+    """What TrainingArguments compute in; weights are in float32 whatever it is."""
+    if arguments.get("fp16"):
+        return "float16"
+    return "bfloat16" if arguments["bf16"] else "float32"
 
 
 def _metrics(history: list[dict[str, Any]], step: int) -> dict[str, float]:
