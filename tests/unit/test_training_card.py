@@ -43,3 +43,7 @@ def test_one_label_is_compared_with_none():
 )
 def test_precision_is_what_was_computed_in(arguments, said):
     assert computed_in(arguments) == said
+
+
+def test_label_in_angle_brackets_is_no_html():
+    assert r"| \<unk> | 3 |" in carded({"<unk>": 3, "b": 1})

@@ -14,6 +14,7 @@ from labelmill.evaluation import libraries
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "labelmill", "font.size": 9}
 _LABELLED = 40  # labels of a confusion matrix that are written out
 _NUMBERED = 12  # labels up to which each cell has its number
+_LONGEST = 40  # characters of a label
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -55,5 +56,10 @@ def svg(drawn: Any) -> str:
 
 
 def _plain(name: str) -> str:
-    """A dollar sign would begin a formula, and XML has no control characters."""
+    """A dollar sign would begin a formula, and XML has no control characters.
+
+    What is long is cut: beside it there would be no room for the matrix.
+    """
+    if len(name) > _LONGEST:
+        name = f"{name[:_LONGEST]}..."
     return _NO_XML.sub("\ufffd", name).replace("$", r"\$")

@@ -164,7 +164,8 @@ def _table(columns: Sequence[str], rows: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    return str(value).replace("|", r"\|").replace("\n", " ")
+    """A label such as <unk> would be taken for HTML, and not be seen."""
+    return str(value).replace("|", r"\|").replace("<", r"\<").replace("\n", " ")
 
 
 def _number(value: Any) -> str:
