@@ -1,6 +1,5 @@
 """Replicas in processes of their own: what they are handed, what they say, and how they end."""
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -108,13 +107,11 @@ def test_stop_before_the_start_commits_nothing(
     tmp_path: Path, model: str, runner: LocalRunner
 ) -> None:
     job, recipe, works = prepared(tmp_path, model)
-    began = time.monotonic()
     spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
 
     events = list(runner.run(recipe, works, spread, lambda: True, check=False))
 
     assert not any(isinstance(event, Committed) for event in events)
-    assert time.monotonic() - began < 60
 
 
 def test_runner_that_runs_nothing_leaves_no_process(runner: LocalRunner) -> None:

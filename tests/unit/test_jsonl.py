@@ -244,6 +244,21 @@ def test_inspect_large_shard_rests_on_its_head(tmp_path: Path) -> None:
     assert (found.rows, found.whole, found.schema.names) == (None, False, ["text"])
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[{"text": "a"}, {"text": "b"}]',
+        b'\n[\n  {"text": "a"},\n  {"text": "b"}\n]\n',
+        b'{\n"a": 1\n}',
+    ],
+)
+def test_inspect_tells_a_json_document_from_json_lines(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(InputError, match=r"one JSON document, expected an object a line.*jq -c"):
+        jsonl.inspect(shard_of(tmp_path, data))
+    found = jsonl.inspect(shard_of(tmp_path, b'["a row, and a bad one"]\n' + GOOD))
+    assert (found.rows, found.schema.names) == (2, ["text"])
+
+
 def test_inspect_empty_and_damaged_shards(tmp_path: Path) -> None:
     found = jsonl.inspect(shard_of(tmp_path, b""))
     assert (found.rows, found.whole, found.schema.names) == (0, True, [])

@@ -15,6 +15,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
@@ -44,17 +45,22 @@ _OTHERS = {  # UTF-32 first: its little-endian mark begins with UTF-16's
     "this is Parquet, not JSON Lines": (b"PAR1\x15",),
     "this is a ZIP archive, not JSON Lines": (b"PK\x03\x04",),
 }
+_HEAD = 64  # bytes
+_ARRAY = re.compile(rb"\s*\[[ \t\r]*\n")  # over several lines, of which the last may be an object
+_DOCUMENT = re.compile(rb"\s*(\[|\{\s*\n)")
 
 
 def inspect(shard: Shard) -> Inspection:
     """Columns in the order of their first appearance, in the first 1 MiB or the first line.
 
-    Bad lines are left out. Raises InputError where not one line can be read.
+    Bad lines are left out. Raises InputError where not one line can be read, or where the file
+    seems to be one JSON document: an array, or an object over several lines.
     """
     with open_file(shard.url) as file:
         stream = Stream(file, shard.path)
         reader = LineReader(stream)
         reason = _refusal(stream)
+        head = stream.peek(_HEAD).removeprefix(BOM)
         if reason is None and reader.peek() is None and stream.damage is not None:
             reason = stream.damage.reason
         if reason is not None:
@@ -65,6 +71,11 @@ def inspect(shard: Shard) -> Inspection:
             objects += _objects(reader.take(len(lines)))
             rows += int(lines.filled.sum())
         whole = not stream.peek(1) and stream.damage is None
+    if _ARRAY.match(head) or (_DOCUMENT.match(head) and rows and not objects):
+        raise InputError(
+            f"{shard.url!r} cannot be read: it seems to be one JSON document, expected an object a "
+            f"line; to make that of an array: jq -c '.[]' {shard.path} > rows.jsonl"
+        )
     return Inspection(schema=infer(objects), rows=rows if whole else None, whole=whole)
 
 
