@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelmill.errors import LabelmillError
+from labelmill.errors import ConfigError, LabelmillError
 from labelmill.pipeline import Committed, shape
 from labelmill.pipeline.local_run import LocalRunner
 from labelmill.plan.briefing import make_recipe
@@ -112,6 +112,18 @@ def test_stop_before_the_start_commits_nothing(
     events = list(runner.run(recipe, works, spread, lambda: True, check=False))
 
     assert not any(isinstance(event, Committed) for event in events)
+
+
+def test_far_more_replicas_than_cores_are_refused(
+    tmp_path: Path, model: str, runner: LocalRunner
+) -> None:
+    job, recipe, works = prepared(tmp_path, model)
+    many = 4 * runner.cluster.cores + 1
+    resources = job.resources.model_copy(update={"replicas": many})
+    spread = shape(resources, runner.cluster, "cpu", "scoring", 1)
+
+    with pytest.raises(ConfigError, match=rf"resources\.replicas: {many} processes"):
+        list(runner.run(recipe, works, spread, lambda: False, check=False))
 
 
 def test_runner_that_runs_nothing_leaves_no_process(runner: LocalRunner) -> None:

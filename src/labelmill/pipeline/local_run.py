@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
+from labelmill.errors import ConfigError
 from labelmill.pipeline.cluster import Cluster
 from labelmill.pipeline.events import Arrivals, Event, followed
 from labelmill.pipeline.replica_process import Child, ReplicaProcess
@@ -25,6 +26,7 @@ from labelmill.stages.write import write
 from labelmill.threads import cores, spread
 
 _PATIENCE = 10.0  # seconds
+_MOST_A_CORE = 4  # replicas: a job file of a cluster, run on a laptop, would take all memory
 
 
 class LocalRunner:
@@ -57,7 +59,8 @@ class LocalRunner:
         *,
         check: bool,
     ) -> Generator[Event, None, None]:
-        """See Runner."""
+        """See Runner; raises ConfigError for far more replicas than cores."""
+        self._refuse_crowd(shape.replicas)
         board = Board(check=check)
         replicas = [
             ReplicaProcess(number, recipe, board, self._started) for number in range(shape.replicas)
@@ -72,6 +75,15 @@ class LocalRunner:
             crew.join()
             for replica in replicas:  # one may have been about to start
                 replica.kill()
+
+    def _refuse_crowd(self, replicas: int) -> None:
+        there = self.cluster.cores
+        if replicas > _MOST_A_CORE * there:
+            raise ConfigError(
+                f"resources.replicas: {replicas} processes, each with a model of its own, and this "
+                f"machine has {there} cores; more than {there} gain nothing: lower it, or set it "
+                "to 'auto'"
+            )
 
     def _started(self) -> Child:
         try:
