@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labelmill.config.loading import load_as
+from labelmill.config.loading import load_as, load_job
 from labelmill.config.train_job import TrainJob
 from labelmill.config.training import TrainingSection
 from labelmill.errors import ConfigError
@@ -52,6 +52,20 @@ def test_misspelt_setting_is_named_with_what_was_meant(tmp_path, changes, said):
     with pytest.raises(ConfigError) as caught:
         _loaded(tmp_path, **changes)
     assert said in str(caught.value)
+
+
+def test_job_of_the_other_command_is_told_as_one(tmp_path):
+    path = tmp_path / "job.yaml"
+    known = task_options().__getitem__
+    path.write_text(json.dumps({**MINIMAL, "training": {}}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"job\.yaml: this is a job of 'labelmill train'"):
+        load_job(str(path), options_class=known)
+    label = {name: MINIMAL[name] for name in ("task", "model", "output")} | {
+        "source": {"path": "x"}
+    }
+    path.write_text(json.dumps(label), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"job\.yaml: this is a job of 'labelmill label'"):
+        load_as(TrainJob, str(path), options_class=known)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ from labelmill.config.job import LabelJob
 from labelmill.config.override import PLACE, apply, parse_override
 from labelmill.config.problem import Problem, problems
 from labelmill.config.section import Section, subsections
+from labelmill.config.train_job import TrainJob
 from labelmill.errors import ConfigError, StorageError
 from labelmill.storage import FileMissing, open_file
 
 OptionsClass = Callable[[str], type[Section]]
 Job = TypeVar("Job", bound=Section)  # LabelJob or TrainJob
+_COMMANDS: Mapping[type[Section], str] = {LabelJob: "label", TrainJob: "train"}
 
 
 class _AnyOptions(Section, extra="allow"):
@@ -39,11 +41,21 @@ def load_as(
     """
     laid = [parse_override(text) for text in overrides]
     settings = apply(parse_mapping(_read(path), path), laid)
+    _refuse_other_kind(kind, settings, path)
     job = _check(kind, settings, options_class)
     if not isinstance(job, list):
         return job
     places = [PLACE if any(o.touches(p.path) for o in laid) else path for p in job]
     raise ConfigError("\n".join(f"{place}: {p}" for place, p in zip(places, job, strict=True)))
+
+
+def _refuse_other_kind(kind: type[Section], settings: Mapping[str, object], path: str) -> None:
+    """Raise ConfigError for a file that has sections of another command's job, and none of ours."""
+    ours = kind.model_fields.keys()
+    for other, command in _COMMANDS.items():
+        theirs = other.model_fields.keys()
+        if settings.keys() & (theirs - ours) and not settings.keys() & (ours - theirs):
+            raise ConfigError(f"{path}: this is a job of 'labelmill {command}'; run that with it")
 
 
 def _check(
