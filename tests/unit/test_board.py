@@ -41,16 +41,28 @@ def test_split_without_a_row_to_compare_leaves_the_comparison_to_the_next() -> N
 def test_replica_that_loads_takes_no_comparison_away() -> None:
     board = Board(check=True)
 
-    assert [board.load("1"), board.load("2")] == [0, 0]
+    assert [board.load("1").loading, board.load("2").loading] == [0, 0]
     assert board.begin("a").check
 
 
 def test_deaths_of_a_replica_while_it_loads_are_counted_until_it_has_loaded() -> None:
     board = Board()
 
-    assert [board.load("1"), board.load("1"), board.load("2"), board.load("1")] == [0, 1, 0, 2]
+    assert [board.load(name).loading for name in ("1", "1", "2", "1")] == [0, 1, 0, 2]
     board.loaded("1")
-    assert [board.load("1"), board.load("2")] == [0, 1]
+    assert [board.load("1").loading, board.load("2").loading] == [0, 1]
+
+
+def test_lives_of_a_replica_are_counted_until_a_split_is_committed() -> None:
+    board = Board()
+    for _ in range(3):
+        board.load("1")
+        board.loaded("1")
+
+    board.forget([])
+    assert [board.load("1").idle, board.load("2").idle] == [3, 0]
+    board.forget(["a"])
+    assert board.load("1").idle == 0
 
 
 def test_nothing_is_compared_where_the_run_needs_no_comparison() -> None:

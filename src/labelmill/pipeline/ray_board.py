@@ -5,7 +5,7 @@ from typing import Any
 
 import ray
 
-from labelmill.stages.board import Board, Past
+from labelmill.stages.board import Board, Lives, Past
 
 
 class RemoteBoard:
@@ -35,10 +35,10 @@ class RemoteBoard:
         """See Notices."""
         return bool(ray.get(self._handle.stopping.remote()))
 
-    def load(self, replica: str) -> int:
+    def load(self, replica: str) -> Lives:
         """See Board."""
-        deaths: int = ray.get(self._handle.load.remote(replica))
-        return deaths
+        lives: Lives = ray.get(self._handle.load.remote(replica))
+        return lives
 
     def loaded(self, replica: str) -> None:
         """See Board."""

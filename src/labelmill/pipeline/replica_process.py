@@ -19,7 +19,7 @@ from typing import Any
 from labelmill.plan.recipe import Recipe
 from labelmill.stages.board import Board, Past
 from labelmill.stages.parcel import Parcel
-from labelmill.stages.predict import Replica, allow_again, allow_loading
+from labelmill.stages.predict import Replica, allow_loading
 
 _PROGRAM = "import sys; from labelmill.pipeline import replica_process as replica; "
 _PROGRAM += "replica.serve(int(sys.argv[1]))"
@@ -48,20 +48,13 @@ class ReplicaProcess:
             self._loaded()
 
     def predict(self, parcel: Parcel) -> Parcel:
-        """See Replica; once the job is stopping a parcel whose replica dies is skipped.
-
-        Raises EngineError where replicas die of it whose deaths the board does not see: before they
-        begin the split, or once they have ended it.
-        """
-        deaths = 0
+        """See Replica; once the job is stopping a parcel whose replica dies is skipped."""
         with self._turn:
             while (child := self._loaded()) is not None:
                 try:
                     found: Parcel = child.answer(parcel, self._board)
                 except _Died:
                     self._child = None
-                    deaths += 1
-                    allow_again(parcel.head.split.id, deaths)
                 else:
                     return found
             return parcel.skip()

@@ -21,6 +21,14 @@ class Past:
     check: bool = False  # compare its sample with float32: nobody else does
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lives:
+    """What became of a replica before it loads its model once more."""
+
+    loading: int  # times it died of that, since it last came through
+    idle: int  # times it began to load since some split was last committed, by whomever
+
+
 class Notices(Protocol):
     """What stages may ask and tell."""
 
@@ -54,6 +62,7 @@ class Board:
         self._check = check
         self._checker: str | None = None  # the split that is being compared
         self._loading: Counter[str] = Counter()
+        self._idle: Counter[str] = Counter()
         self._begun: Counter[str] = Counter()
         self._verdicts: dict[str, Mapping[int, str]] = {}
         self._posts: dict[str, tuple[int, int]] = {}
@@ -66,10 +75,12 @@ class Board:
         """See Notices."""
         return self._stopping
 
-    def load(self, replica: str) -> int:
-        """Note that the replica begins to load its model; how often it has died of that."""
+    def load(self, replica: str) -> Lives:
+        """Note that the replica begins to load its model; what became of it before."""
+        lives = Lives(loading=self._loading[replica], idle=self._idle[replica])
         self._loading[replica] += 1
-        return self._loading[replica] - 1
+        self._idle[replica] += 1
+        return lives
 
     def loaded(self, replica: str) -> None:
         """Note that the replica has come through that alive."""
@@ -104,6 +115,8 @@ class Board:
         """The splits are committed: what was posted of them no longer counts."""
         for split in splits:
             self._posts.pop(split, None)
+        if splits:
+            self._idle.clear()
 
     def in_flight(self) -> Mapping[str, tuple[int, int]]:
         """Rows and tokens predicted so far, by split."""

@@ -17,7 +17,7 @@ from labelmill.errors import EngineError
 from labelmill.ops import plugins
 from labelmill.plan.recipe import Recipe
 from labelmill.stages import agreement
-from labelmill.stages.board import Notices, Past
+from labelmill.stages.board import Lives, Notices, Past
 from labelmill.stages.inference import Inferred, open_inference
 from labelmill.stages.parcel import Parcel
 from labelmill.stages.processor import processor_of
@@ -26,6 +26,7 @@ from labelmill.tasks import Fields, Task, is_checked
 
 NOT_FINITE = "the model's output is not a finite number"
 TRIES = 2  # a replica may die twice over a split before the split is suspect
+_IDLE = 12  # lives of one replica in which nobody commits a split, until the job is given up
 _LOADINGS = 3  # deaths of one replica while it loads the model, until the job is given up
 LIMIT = 6  # deaths over a split after which it is given up, while it is judged too
 _UNSEEN = Past()
@@ -133,22 +134,23 @@ class Replica:
         }
 
 
-def allow_loading(deaths: int) -> None:
-    """Raise EngineError where a replica has died so often while it loaded the model."""
-    if deaths >= _LOADINGS:
+def allow_loading(lives: Lives) -> None:
+    """Raise EngineError for a replica that has died too often of that, or of what nobody sees.
+
+    It may die while it is sent a split, or sends the labels back: it has not begun that, or has
+    ended it.
+    """
+    if lives.loading >= _LOADINGS:
         raise EngineError(
-            f"a replica's process died {deaths} times while it loaded the model; most often memory "
-            "runs out: lower resources.replicas and run the same command again"
+            f"a replica's process died {lives.loading} times while it loaded the model; most often "
+            "memory runs out: lower resources.replicas and run the same command again"
         )
-
-
-def allow_again(split: str, deaths: int) -> None:
-    """Raise EngineError where more replicas have died over a split than any that began it may."""
-    if deaths > LIMIT:
+    if lives.idle >= _IDLE:
         raise EngineError(
-            f"{deaths} replicas died over split {split!r} before they began it or after they had "
-            "ended it; most often memory runs out: label in a new output directory with lower "
-            "source.split_rows and source.split_bytes, or lower resources.replicas and run again"
+            f"a replica's process died {lives.idle} times, and no split was committed meanwhile; "
+            "most often memory runs out where a split is handed over: lower resources.replicas and "
+            "run the same command again, or take a new output directory and lower "
+            "source.split_rows and source.split_bytes"
         )
 
 
