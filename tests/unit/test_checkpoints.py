@@ -165,6 +165,16 @@ def test_resolve_index_with_a_missing_part_is_refused(model):
         resolve(model)
 
 
+@pytest.mark.parametrize("allow_pickle", [False, True])
+def test_resolve_index_of_pickles_beside_safetensors_needs_no_parts(model, allow_pickle):
+    index = {"weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}
+    (model / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert resolve(model, allow_pickle=allow_pickle).path == str(model)
+    (model / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"incomplete: .*'pytorch_model-00001-of-00002\.bin'"):
+        resolve(model, allow_pickle=True)
+
+
 def test_resolve_adapter_is_refused(model):
     (model / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="merge it"):

@@ -78,8 +78,8 @@ def examine(path: Path, source: str, *, trust_remote_code: bool, allow_pickle: b
     _refuse_adapter(path, source)
     _refuse_code(path, source, trust_remote_code=trust_remote_code)
     _refuse_pickles(path, source, allow_pickle=allow_pickle)
-    for index in (WEIGHTS[1], PICKLED[1]):
-        _refuse_holes(path, source, index)
+    # An index of pickles beside safetensors is never read, and the hub gives it without its parts.
+    _refuse_holes(path, source, WEIGHTS[1] if has_any(path, WEIGHTS) else PICKLED[1])
     wanted = patterns(trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     modules = module_folders(path, source)
     return _digest(path, chosen(_files(path, modules), wanted, modules))
