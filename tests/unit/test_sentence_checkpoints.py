@@ -17,6 +17,7 @@ from labelmill import checkpoints
 from labelmill.batch import SentenceFacts
 from labelmill.errors import ModelError
 from labelmill.models.dense import dense_layer
+from labelmill.ops import embeddings
 from tests.support.sentence_models import WIDTH, tiny_encoder
 
 TYPES = "sentence_transformers.models."
@@ -200,6 +201,14 @@ def test_facts_modules_we_cannot_follow_are_a_fault_and_no_error(model, kinds, w
 def test_facts_dense_layer_of_another_kind_is_a_fault(model, said):
     edit(model, "2_Dense/config.json", **said)
     assert "'2_Dense'" in str(sentence(model).fault)
+
+
+@pytest.mark.parametrize("folder", ["1_Pooling", "2_Dense"])
+def test_facts_module_whose_file_is_lost_is_a_fault(model, folder):
+    (model / folder / "config.json").unlink()
+    facts = checkpoints.facts(resolve(model))
+    with pytest.raises(ModelError, match=f"{folder}' has no config"):
+        embeddings.described(facts)
 
 
 def test_facts_keep_how_many_numbers_a_vector_has(model):

@@ -28,6 +28,10 @@ _FLAGS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
+_WIDTHS = {  # how the modules that change a vector's width say it
+    "Pooling": ("embedding_dimension", "word_embedding_dimension"),
+    "Dense": ("out_features",),
+}
 _PROMPTS = "config_sentence_transformers.json"
 _TASK = "feature-extraction"
 _EMBEDDING = "sentence_embedding"
@@ -114,12 +118,14 @@ def _mode(pooling: Mapping[str, Any]) -> str:
 
 def _dimensions(modules: Sequence[Module], settings: Sequence[Mapping[str, Any]]) -> int:
     """Of the last dense layer, else of the pooling; 0 where the files are silent."""
-    for module, said in zip(reversed(modules), reversed(settings), strict=True):
-        if module.kind == "Dense":
-            return int(said.get("out_features", 0))
-        if module.kind == "Pooling":
-            return int(said.get("embedding_dimension", said.get("word_embedding_dimension", 0)))
-    return 0
+    pairs = zip(reversed(modules), reversed(settings), strict=True)
+    return next((_width(*pair) for pair in pairs if pair[0].kind in _WIDTHS), 0)
+
+
+def _width(module: Module, said: Mapping[str, Any]) -> int:
+    """Numbers in what the module gives; 0 where its file is silent, or lost."""
+    found = (said[name] for name in _WIDTHS[module.kind] if name in said)
+    return int(next(found, 0))
 
 
 def _fault(
@@ -145,6 +151,12 @@ def _oddity(module: Module, said: Mapping[str, Any]) -> str | None:
     task, how = said.get("transformer_task", _TASK), said.get("processing_kwargs") or {}
     if task != _TASK:
         return f"its transformer is for {task!r}"
+    if module.kind in _WIDTHS and not _width(module, said):
+        # Without its file it would be read as a mean.
+        return (
+            f"its {module.kind} in {module.folder!r} has no config.json that says how wide it is "
+            "(is the model copied whole?)"
+        )
     if how.get("common") or how.get("text"):
         return f"its transformer has processing_kwargs of its own, {json.dumps(how)}"
     if module.kind == "Dense" and not _plain(said):

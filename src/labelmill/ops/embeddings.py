@@ -41,8 +41,7 @@ def described(facts: ModelFacts) -> SentenceFacts:
                 f"the model's sentence-transformers files cannot be followed: "
                 f"{facts.sentence.fault}; choose another model"
             )
-        if facts.sentence.dimensions:
-            return facts.sentence
+        return facts.sentence
     if facts.hidden_size is None:
         raise ModelError(
             f"config.json of this {facts.model_type!r} model says no hidden_size, expected the "
