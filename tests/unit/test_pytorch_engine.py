@@ -21,8 +21,10 @@ from tests.support.models import save_tiny, tiny_classifier
 AUTO_CLASS = "AutoModelForSequenceClassification"
 
 
-def opened(path, precision="float32", auto_class=AUTO_CLASS, readout=None):
-    checkpoint = checkpoints.resolve(str(path), None, trust_remote_code=False, allow_pickle=False)
+def opened(path, precision="float32", auto_class=AUTO_CLASS, readout=None, *, allow_pickle=False):
+    checkpoint = checkpoints.resolve(
+        str(path), None, trust_remote_code=False, allow_pickle=allow_pickle
+    )
     return pytorch.load(
         checkpoint,
         auto_class,
@@ -113,7 +115,7 @@ def test_load_more_labels_than_the_weights_have_is_refused(tmp_path):
     config = json.loads((path / "config.json").read_text())
     config["id2label"] = {str(number): f"label {number}" for number in range(5)}
     (path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match=r"'classifier\.bias' are of shape \(3,\).* \(5,\)"):
         opened(path)
 
 
@@ -128,6 +130,15 @@ def test_load_damaged_weights_is_a_model_error(tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match="cannot be loaded"):
         opened(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs", b"\x80\x02garbage"])
+def test_load_damaged_pickle_is_a_model_error(tmp_path, content):
+    path = Path(tiny_classifier(tmp_path))
+    (path / "model.safetensors").unlink()
+    (path / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(ModelError, match="damaged"):
+        opened(path, allow_pickle=True)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

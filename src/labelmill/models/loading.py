@@ -1,5 +1,6 @@
 """Loading: the weights of a checkpoint as a model of transformers, or the reason why not."""
 
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+# What transformers and torch raise of files that are damaged, or are not what they are called.
+_UNFIT = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    UnpicklingError,
+)
 _WITHOUT_HEAD = ("AutoModel", "AutoModelForTextEncoding")  # any checkpoint has what they need
 
 
@@ -34,10 +46,11 @@ def load_model(
             use_safetensors=not checkpoint.allow_pickle or None,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except _UNFIT as error:
         raise ModelError(
-            f"model {checkpoint.source!r} cannot be loaded as {auto_class}: {error}"
+            f"model {checkpoint.source!r} cannot be loaded as {auto_class}: {_reason(error)}"
         ) from error
     if auto_class not in _WITHOUT_HEAD:
         _refuse_other_task(model, checkpoint.source, auto_class)
@@ -45,6 +58,13 @@ def load_model(
     _require_pooler(model, checkpoint.source, readout)
     complete_padding(model, checkpoint)
     return model
+
+
+def _reason(error: Exception) -> str:
+    """Not torch's advice to run what a pickle says."""
+    if isinstance(error, UnpicklingError | EOFError):
+        return "its 'pytorch_model*.bin' is damaged or holds more than weights; copy it again"
+    return str(error)
 
 
 def _spare(readout: Readout) -> tuple[str, ...]:
@@ -78,7 +98,13 @@ def _refuse_other_task(model: "PreTrainedModel", source: str, auto_class: str) -
 def _refuse_random_weights(
     report: Any, source: str, auto_class: str, spare: tuple[str, ...]
 ) -> None:
-    missing = sorted(report["missing_keys"]) + sorted(key[0] for key in report["mismatched_keys"])
+    for name, had, wanted in sorted(report["mismatched_keys"]):
+        raise ModelError(
+            f"model {source!r} cannot be loaded as {auto_class}: its weights {name!r} are of shape "
+            f"{tuple(had)!r}, and config.json (id2label, vocab_size and the like) makes it "
+            f"{tuple(wanted)!r}; restore the config.json of these weights"
+        )
+    missing = sorted(report["missing_keys"])
     missing = [name for name in missing if not name.startswith(spare)]
     if missing:
         raise ModelError(
