@@ -125,6 +125,28 @@ def test_bucket_that_is_not_there_is_told_apart(s3_bucket: S3Bucket) -> None:
         store.create("x", b"1")
 
 
+@pytest.mark.parametrize("place", ["s3://", "s3:///x", "s3://no bucket/x", "s3://{bucket}"])
+def test_place_where_no_object_can_be_is_missing(s3_bucket: S3Bucket, place: str) -> None:
+    with pytest.raises(FileMissing, match=r"'s3://.*' does not exist"):
+        open_file(place.format(bucket=s3_bucket.name))
+
+
+def test_directory_is_no_empty_file(s3_bucket: S3Bucket) -> None:
+    s3_bucket.put("in/", b"")
+    s3_bucket.put("in/a", b"")
+    with pytest.raises(FileMissing, match="is a directory, not a file"):
+        open_file(f"{s3_bucket.url}/in")
+    with open_file(f"{s3_bucket.url}/in/a") as file:
+        assert file.read() == b""
+
+
+def test_bucket_of_no_possible_name_is_told_in_one_line(s3_bucket: S3Bucket) -> None:
+    with pytest.raises(InputError, match=r"does not exist: there is no 'no bucket' in 's3://'"):
+        list_shards(["s3://no bucket/x"])
+    with pytest.raises(StorageError, match=r"^'s3://': there is no such bucket; create it first$"):
+        refuse_no_room("s3://")
+
+
 def test_output_in_no_bucket_is_refused_before_anything_is_written(s3_bucket: S3Bucket) -> None:
     before = len(s3_bucket.server.requests)
     with pytest.raises(StorageError, match=r"'s3://bucket-that-nobody-made/run': there is no such"):

@@ -28,6 +28,8 @@ _NETWORK = {
 }
 _GONE = (404, 410)
 _NO_URL = "InvalidUrlClientError"  # of aiohttp: no server can be asked for it
+_NO_BUCKET = "ParamValidationError"  # of botocore: no request can be made of the name
+_NO_KEY = "non key-like path"  # as s3fs says of a bucket that is opened as if it were a file
 # What tells who one is, by scheme; libraries name the lack of it in as many ways as there are.
 _CREDENTIALS = {
     "s3": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, on every machine; "
@@ -43,7 +45,9 @@ _MISTAKES = (AssertionError, AttributeError, NameError, TypeError)  # of a progr
 def missing(error: Exception) -> bool:
     """Whether the store said that there is no such file."""
     if not isinstance(error, FileNotFoundError):
-        return False
+        return type(error).__name__ == _NO_BUCKET or (
+            isinstance(error, ValueError) and _NO_KEY in str(error)
+        )
     # fsspec's HTTP filesystem answers this for whatever fails, even for a refused connection.
     cause = error.__cause__
     if type(cause).__name__ == _NO_URL:

@@ -110,6 +110,8 @@ class RemoteStore:
         size = getattr(handle, "size", None)
         if size is None:
             size = self.stat(path).size
+        if size == 0 and self.kind(path) == "directory":  # s3fs opens it as an empty file
+            raise FileMissing(f"{urls.join(self.url, path)!r} is a directory, not a file")
         file = RangedFile(
             handle, size, urls.join(self.url, path), lambda read: self._run(path, read)
         )
