@@ -338,6 +338,15 @@ def test_create_that_met_another_upload_is_repeated() -> None:
     assert store.create("x", b"1")
 
 
+@pytest.mark.parametrize(
+    ("code", "advice"), [("400", "credentials may have expired"), ("NotImplemented", "only if abs")]
+)
+def test_what_s3_says_in_a_word_is_said_with_what_to_do(code: str, advice: str) -> None:
+    _, store = faulty("s3", refusal(code))
+    with pytest.raises(StorageError, match=rf"'s3://bucket/x': {code}; .*{advice}"):
+        store.stat("x")
+
+
 def test_create_where_files_cannot_be_whole_is_refused() -> None:
     files, store = faulty("sftp")
     with pytest.raises(StorageError, match=r"cannot be created whole.*s3://"):

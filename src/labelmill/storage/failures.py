@@ -39,6 +39,11 @@ _CREDENTIALS = {
     "abfs": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY on every machine",
 }
 _ENDPOINT = "check the network, AWS_ENDPOINT_URL and AWS_REGION"
+_CODES = {  # of S3, where what it says leaves a person alone
+    "400": "the credentials may have expired, or AWS_REGION be another one than the bucket's",
+    "NotImplemented": "if it was a file to be created: the store knows no upload 'only if absent' "
+    "(If-None-Match), which must be there; write to another store or to a local disk",
+}
 _MISTAKES = (AssertionError, AttributeError, NameError, TypeError)  # of a programmer, not of a disk
 
 
@@ -126,7 +131,9 @@ def _advice(error: Exception, family: str) -> str:
     kind = type(error).__name__
     if "Credential" in kind:
         return _CREDENTIALS.get(family, "")
-    return _ENDPOINT if family == "s3" and "Connect" in kind else ""
+    if family != "s3":
+        return ""
+    return _ENDPOINT if "Connect" in kind else _CODES.get(_code(error), "")
 
 
 def _reason(error: BaseException) -> str:
