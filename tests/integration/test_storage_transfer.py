@@ -90,6 +90,17 @@ def test_another_writer_of_the_same_name_is_told_of(
     assert s3_bucket.read("model/x") == b"theirs"
 
 
+def test_upload_whose_answer_was_lost_is_ours(
+    s3_bucket: S3Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = type(open_remote(s3_bucket.url))
+    create = store.create_from
+    # The library repeats the request, and the store finds the name taken.
+    monkeypatch.setattr(store, "create_from", lambda *where: create(*where) and False)
+    upload(written(tmp_path / "here", {"x": b"ours", "y": b""}), f"{s3_bucket.url}/model")
+    assert s3_bucket.read("model/x") == b"ours"
+
+
 def test_arrow_reaches_the_same_place(s3_bucket: S3Bucket) -> None:
     filesystem, root = open_filesystem(f"{s3_bucket.url}/deep/er")
     with filesystem.open_output_stream(f"{root}/x") as stream:

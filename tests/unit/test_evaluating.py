@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from labelmill.cli import group
-from labelmill.cli.evaluating import evaluating
+from labelmill.cli.evaluating import _replace, evaluating
 from labelmill.errors import ConfigError, StorageError
 from labelmill.evaluation.evaluation import Wish
+from labelmill.storage.local import LocalStore
 from tests.support.labelled_runs import labelled_run
 
 
@@ -30,6 +31,15 @@ def test_page_that_cannot_be_written_costs_no_result(wish, tmp_path, capsys):
     with pytest.raises(StorageError):
         evaluating(wish, str(tmp_path / "file" / "page.html"), as_json=True)
     assert json.loads(capsys.readouterr().out)["metrics"]
+
+
+def test_page_whose_answer_was_lost_is_ours(tmp_path, monkeypatch):
+    create = LocalStore.create
+    # The library repeats the request, and the store finds the name taken.
+    monkeypatch.setattr(LocalStore, "create", lambda *what: create(*what) and False)
+    page = tmp_path / "page.html"
+    _replace(str(page), b"content")
+    assert page.read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("slice_", ["0/4", "5/4", "1", "\u00b2/4", "1/\u2463"])
