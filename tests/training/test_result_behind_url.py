@@ -141,3 +141,9 @@ def test_place_with_something_else_is_refused(s3_bucket: S3Bucket, tmp_path: Pat
 def test_place_where_nothing_lands_whole_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"output.path: 'https://host/model' found, expected"):
         plan_of(job_at(tmp_path, "https://host/model"))
+
+
+def test_whole_bucket_is_refused_as_a_result(tmp_path: Path) -> None:
+    """Its checkpoints would lie in another bucket, of which nobody has heard."""
+    with pytest.raises(ConfigError, match=r"'s3://models/' is a whole bucket, expected a dir"):
+        plan_of(job_at(tmp_path, "s3://models/"))

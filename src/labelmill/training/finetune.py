@@ -248,6 +248,11 @@ def _result(job: TrainJob) -> str:
             f"output.path: {job.output.path!r} found, expected a directory on a disk that all "
             "workers share, or one behind s3://, gs:// or abfs://"
         )
+    if not is_local(url) and "/" not in url.partition("://")[2]:
+        raise ConfigError(
+            f"output.path: {job.output.path!r} is a whole bucket, expected a directory in one, as "
+            "the checkpoints lie beside it; add a name"
+        )
     refuse_no_room(job.output.path)
     refuse_no_room(State.beside(job.output.path).url)
     return url
