@@ -38,6 +38,19 @@ def test_paths_are_relative_to_the_directory_of_the_shard(tmp_path: Path):
     assert found[3]["bytes"] == b"d"
 
 
+def test_paths_behind_a_url_lead_up_as_on_a_disk():
+    paths = ["../a.png", "./b c#1.png", "x/../../c.png", "d//e.png", "s3://other/../f.png"]
+    rows = rows_of(*({"bytes": None, "path": path} for path in paths))
+    found = located(rows, KINDS, "s3://bucket/tables/shard.parquet").fields["image"].to_pylist()
+    assert [value["path"] for value in found] == [
+        "s3://bucket/a.png",
+        "s3://bucket/tables/b c#1.png",
+        "s3://bucket/c.png",
+        "s3://bucket/tables/d//e.png",
+        "s3://other/../f.png",
+    ]
+
+
 def test_files_are_fetched_and_absent_ones_make_their_rows_bad(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"content")
     there, absent = str(tmp_path / "a"), str(tmp_path / "b")

@@ -1,10 +1,11 @@
 """Media: the columns of a split whose values are bytes, or say where the bytes lie.
 
-A path is relative to the directory of its shard; a URL or an absolute path is taken as it is. What
-is not there, or can be nowhere, makes its row bad; a disk or network that fails is an error, as
-everywhere.
+A path is relative to the directory of its shard, from where '..' leads up; a URL or an absolute
+path is taken as it is. What is not there, or can be nowhere, makes its row bad; a disk or network
+that fails is an error, as everywhere.
 """
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,7 +14,15 @@ import pyarrow.compute as pc
 
 from labelmill.ops.fields import Kind
 from labelmill.splits import Rows
-from labelmill.storage import FileMissing, UnknownScheme, is_absolute, join, open_file, split_url
+from labelmill.storage import (
+    FileMissing,
+    UnknownScheme,
+    is_absolute,
+    is_local,
+    join,
+    open_file,
+    split_url,
+)
 
 MEDIA = "media"
 _SHOWN = 200  # characters of a path in a reason: some are the picture itself, as text
@@ -26,7 +35,7 @@ def located(rows: Rows, kinds: Mapping[str, Kind], shard_url: str) -> Rows:
     for name in _names(rows, kinds):
         paths = pc.struct_field(fields[name], "path").to_pylist()
         absolute = [
-            path if path is None or is_absolute(path) else join(root, path) for path in paths
+            path if path is None or is_absolute(path) else _below(root, path) for path in paths
         ]
         fields[name] = _media(pc.struct_field(fields[name], "bytes"), absolute)
     return replace(rows, fields=fields)
@@ -46,6 +55,15 @@ def told(rows: Rows, located_: Rows, kinds: Mapping[str, Kind]) -> Rows:
     """The rows without what the media fields hold: their paths stand there, where there are any."""
     paths = {name: pc.struct_field(located_.fields[name], "path") for name in _names(rows, kinds)}
     return replace(rows, fields={**rows.fields, **paths})
+
+
+def _below(root: str, path: str) -> str:
+    """The place; behind a URL nobody but us follows '.' and '..', as a disk does."""
+    place = join(root, path)
+    if is_local(place) or not {".", ".."} & set(path.split("/")):
+        return place
+    scheme, _, rest = place.partition("://")
+    return f"{scheme}://{posixpath.normpath(rest)}"
 
 
 def _fetched(rows: Rows, name: str) -> Rows:
