@@ -116,6 +116,16 @@ def test_slash_at_the_end_means_what_lies_below_a_name(s3_bucket: S3Bucket) -> N
     assert paths("one.jsonl/") == [f"{s3_bucket.url}/one.jsonl"]
 
 
+def test_two_slashes_mean_another_object_than_one(s3_bucket: S3Bucket) -> None:
+    s3_bucket.put("in/a.jsonl", b"{}\n")
+    s3_bucket.put("in//a.jsonl", b"[]\n\n")
+    with open_file(f"{s3_bucket.url}/in//a.jsonl") as file:
+        assert file.read() == b"[]\n\n"
+    for place in ("in//a.jsonl", "in"):
+        with pytest.raises(InputError, match=r"/in//a\.jsonl' has a folder without a name"):
+            list_shards([f"{s3_bucket.url}/{place}"])
+
+
 def test_bucket_that_is_not_there_is_told_apart(s3_bucket: S3Bucket) -> None:
     store = open_store("s3://bucket-that-nobody-made/run")
     assert list(store.list()) == []

@@ -253,7 +253,8 @@ def test_places_are_written_in_one_way(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "url", ["/a/b", "/b", "s3://a/b", "s3://a/b/c", "memory://a", "gs://b/x?y#z"]
+    "url",
+    ["/a/b", "/b", "s3://a/b", "s3://a/b/c", "s3://a/b//c", "memory://a", "gs://b/x?y#z"],
 )
 def test_split_url_and_join_are_inverse(url: str) -> None:
     assert join(*split_url(url)) == url

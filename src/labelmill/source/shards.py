@@ -183,7 +183,7 @@ def _refuse_name(url: str, path: str) -> None:
         url.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"the name of shard {url!r} is not UTF-8; rename it") from error
-    if "//" in path:
+    if "//" in f"/{path}":
         raise InputError(f"the name of shard {url!r} has a folder without a name; rename it")
 
 

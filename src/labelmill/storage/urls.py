@@ -61,12 +61,16 @@ def is_absolute(place: str) -> bool:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """Parent and name of an absolute place; the name is '' where there is no parent to be in."""
+    """Parent and name of an absolute place; the name is '' where there is no parent to be in.
+
+    On an object store 'a//b' is another object than 'a/b': its name is '/b'.
+    """
     match = _URL.fullmatch(url)
     if match is None:
         return str(Path(url).parent), Path(url).name
     parent, _, name = match[2].rpartition("/")
-    return f"{match[1]}://{parent}", name
+    above = parent.rstrip("/") or parent
+    return f"{match[1]}://{above}", parent[len(above) :] + name
 
 
 def join(url: str, path: str) -> str:
