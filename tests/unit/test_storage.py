@@ -312,6 +312,17 @@ def test_refused_credentials_are_not_repeated_and_said() -> None:
     assert files.calls == 1
 
 
+def test_refusal_of_a_web_server_is_one_of_access() -> None:
+    kind = type("Refusal", (Exception,), {"__module__": "aiohttp", "status": 403})
+    cause = kind("Forbidden")
+    error = FileNotFoundError("https://host/x")  # which fsspec makes of it
+    error.__cause__ = cause
+    files, store = faulty("http", error)
+    with pytest.raises(StorageError, match=r"access denied \(Refusal: Forbidden\); check"):
+        store.stat("x")
+    assert files.calls == 1
+
+
 def test_library_that_repeats_by_itself_is_asked_once() -> None:
     files, store = faulty("gs", reset())
     with pytest.raises(StorageError, match="connection reset"):

@@ -27,6 +27,7 @@ _NETWORK = {
     "paramiko",
 }
 _GONE = (404, 410)
+_REFUSED = (401, 403)
 _NO_URL = "InvalidUrlClientError"  # of aiohttp: no server can be asked for it
 _NO_BUCKET = "ParamValidationError"  # of botocore: no request can be made of the name
 _NO_KEY = "non key-like path"  # as s3fs says of a bucket that is opened as if it were a file
@@ -113,7 +114,7 @@ def named(url: str) -> Iterator[None]:
 def _storage_error(error: Exception, url: str) -> StorageError:
     if missing(error):
         return FileMissing(f"{url!r} does not exist")
-    if isinstance(error, PermissionError):
+    if _refused(error):
         return StorageError(
             f"{url!r}: access denied ({_reason(error)}); check the permissions or the credentials"
         )
@@ -124,6 +125,11 @@ def _storage_error(error: Exception, url: str) -> StorageError:
         )
     advice = _advice(error, urls.family(url))
     return StorageError(f"{url!r}: {_reason(error)}{f'; {advice}' if advice else ''}")
+
+
+def _refused(error: Exception) -> bool:
+    told = (getattr(each, "status", None) for each in (error, error.__cause__))
+    return isinstance(error, PermissionError) or any(status in _REFUSED for status in told)
 
 
 def _advice(error: Exception, family: str) -> str:
