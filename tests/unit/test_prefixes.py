@@ -101,6 +101,18 @@ def test_truncated_long_texts_and_pairs_equal_the_processor_row_by_row(
     processor.truncation_side = "right"
 
 
+@pytest.mark.parametrize(("first", "second"), [(900, 800), (800, 900)])
+def test_two_long_texts_are_cut_and_the_longer_stays_so(first: int, second: int) -> None:
+    found = backend("bert")
+    prefixes = Prefixes(found, 9)
+
+    heads = prefixes.of(("never was " * first, "quick fox " * second))
+
+    lengths = [len(ids(found, head)) for head in heads]
+    assert 9 < min(lengths) < max(lengths) < 100
+    assert (lengths[0] > lengths[1]) is (first > second)
+
+
 def test_truncated_text_of_60_megabytes_takes_no_time() -> None:
     text = "never was a fox so quick, " * 2_400_000
     started = time.process_time()

@@ -80,6 +80,13 @@ def test_truncated_slow_tokenizer_equals_the_processor_row_by_row():
     ]
 
 
+def test_windowed_pair_of_long_texts_keeps_nothing_that_was_cut_off(monkeypatch):
+    monkeypatch.setattr(tokens, "ragged", lambda rows, _: list(rows))
+    (windows,) = tokens.windowed([("the fox " * 90, "a dog " * 80)], processor_of("bert"), 16, 2)
+    assert len(windows) > 9
+    assert not any(window.overflowing for window in windows)  # else every piece with every piece
+
+
 def test_windowed_slow_tokenizer_is_refused():
     with pytest.raises(ModelError, match="needs a fast tokenizer"):
         tokens.windowed(["a"], transformers.ByT5Tokenizer(), 16, 2)

@@ -67,18 +67,29 @@ class Prefixes:
     def of(self, text: Text) -> Text:
         """A text or pair that gives the same tokens, truncated longest first; itself if in doubt.
 
-        Of a pair only one text is cut: of two long ones it matters which is the longer.
+        Of two long texts that with more tokens stays so, as it keeps the odd one. They are cut
+        because the backend makes every piece of one with every piece of the other.
         """
         if self._rule is None:
             return text
         if isinstance(text, str):
             return self._shorten(text, self._tokens, self._rule) if self._long(text) else text
         first, second = text
-        if self._long(first) == self._long(second):
+        if not (self._long(first) or self._long(second)):
             return text
+        if self._long(first) and self._long(second):
+            return self._both(first, second, self._rule)
         if self._long(first):
             return self._shorten(first, max(self._tokens, self._count(second)), self._rule), second
         return first, self._shorten(second, max(self._tokens, self._count(first)), self._rule)
+
+    def _both(self, first: str, second: str, place: re.Pattern[str]) -> Text:
+        """The two with as many tokens as may matter, and the one with more of them still so."""
+        if self._count(first) > self._count(second):
+            second = self._shorten(second, self._tokens, place)
+            return self._shorten(first, max(self._tokens, self._count(second)), place), second
+        first = self._shorten(first, self._tokens, place)
+        return first, self._shorten(second, max(self._tokens, self._count(first)), place)
 
     def _long(self, text: str) -> bool:
         return len(text) > _LONG * self._tokens

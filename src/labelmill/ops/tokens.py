@@ -7,6 +7,7 @@ Rust backend, of single texts mostly for words that they have not seen yet (`ops
 threads that takes is the caller's affair (TOKENIZERS_PARALLELISM, RAYON_NUM_THREADS).
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -147,7 +148,9 @@ class _Cutter:
         kept, cut = (second, first) if first_is_longer else (first, second)
         if len(kept.ids) + len(cut.ids) > self._paired:
             kept.truncate(self._paired // 2)
-        pieces = self._pieces(cut, self._paired - len(kept.ids))
+            kept = _alone(kept)
+        first_piece, *others = self._pieces(cut, self._paired - len(kept.ids))
+        pieces = [_alone(first_piece), *others]
         if first_is_longer:
             return [self._backend.post_process(piece, kept) for piece in pieces]
         return [self._backend.post_process(kept, piece) for piece in pieces]
@@ -155,6 +158,14 @@ class _Cutter:
     def _pieces(self, text: Any, size: int) -> list[Any]:
         text.truncate(size, stride=self._stride)
         return [text, *text.overflowing]
+
+
+def _alone(encoding: Any) -> Any:
+    """The encoding without what was cut off it, of which pairs would make every combination."""
+    if encoding.overflowing:
+        state = json.loads(encoding.__getstate__())
+        encoding.__setstate__(json.dumps({**state, "overflowing": []}).encode())
+    return encoding
 
 
 def backend_of(processor: "PreTrainedTokenizerBase") -> Any:
