@@ -30,7 +30,8 @@ Threshold = float | Mapping[str, float]  # lowest score of a label, or of each l
 def told(facts: ModelFacts, names: tuple[str, ...] | None, problem_type: str | None) -> ModelFacts:
     """The facts, with what the job says of the labels where it says anything.
 
-    Raises ConfigError where it names more or fewer labels than the model has.
+    Raises ConfigError where it names more or fewer labels than the model has, ModelError for a
+    problem type that there is not.
     """
     if names is not None and len(names) != len(facts.labels):
         raise ConfigError(
@@ -39,6 +40,11 @@ def told(facts: ModelFacts, names: tuple[str, ...] | None, problem_type: str | N
             f"({', '.join(map(repr, facts.labels[:10]))}), in this order"
         )
     kind = problem_type or facts.problem_type
+    if kind not in (None, SINGLE_LABEL, MULTI_LABEL, REGRESSION):
+        raise ModelError(
+            f"config.json of the model says the problem_type {kind!r}, expected one of "
+            f"{SINGLE_LABEL}, {MULTI_LABEL}, {REGRESSION}; set options.problem_type"
+        )
     if names is not None and kind == REGRESSION:
         raise ConfigError(
             "options.labels: names are for models that give labels, and this one gives numbers; "
