@@ -175,6 +175,24 @@ def test_a_system_message_is_put_first_where_there_is_none(tiny):
     ]
 
 
+def test_a_template_that_asks_for_the_date_is_told_that_of_the_job(tiny, monkeypatch):
+    facts, processor = known(tiny())
+    asking = "{{ strftime_now('%d %b %Y') }} " + processor.chat_template
+    monkeypatch.setattr(processor, "chat_template", asking)
+    fields, ours = columns({"messages": CHATS[2:]}), Options(max_new_tokens=12, date="2024-02-29")
+    for options, day in (
+        (ours, "29 Feb 2024"),
+        (ours.begun("2026-01-31"), "29 Feb 2024"),
+        (Options(max_new_tokens=12).begun("2026-01-31"), "31 Jan 2026"),
+    ):
+        encoded = TASK.encode(fields, processor, facts, options)
+        learned = TASK.learn(fields, {}, processor, facts, options)
+        for made in (encoded, learned.encoded):
+            assert processor.decode(made.inputs["input_ids"]).startswith(day)
+    with pytest.raises(ValueError, match="is no day; write it as 2026-01-31"):
+        Options(max_new_tokens=12, date="2026-02-30")
+
+
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [

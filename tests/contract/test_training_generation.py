@@ -211,7 +211,7 @@ def test_a_model_without_a_template_is_refused(tiny, tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny())
     tokenizer.chat_template = None
     with pytest.raises(ConfigError, match="chat template"):
-        chat_answers.learned(["[]"], tokenizer, None, None, refuse=False)
+        chat_answers.learned(["[]"], tokenizer, None, None, None, refuse=False)
 
 
 def test_a_token_over_the_edge_of_an_answer_is_refused(tiny):

@@ -149,6 +149,7 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "max_new_tokens": "test_greedy_text_equals_generate_row_by_row",
         "min_new_tokens": "test_settings_are_those_of_generate",
         "system": "test_a_system_message_is_put_first_where_there_is_none",
+        "date": "test_a_template_that_asks_for_the_date_is_told_that_of_the_job",
         "stop": "test_a_stop_string_ends_the_text_before_it",
         "max_length": "test_a_long_prompt_keeps_its_end_and_the_beginning_token",
         "long_text": "test_a_long_prompt_is_rejected_where_the_job_says_so",

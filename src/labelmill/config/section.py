@@ -5,6 +5,8 @@ Only an int where a float is due is fine, as in YAML. A list in YAML becomes a t
 says so with `labelmill.config.values.Texts`.
 """
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -18,6 +20,11 @@ class Section(BaseModel):
         allow_inf_nan=False,
         validate_default=True,
     )
+
+    def begun(self, day: str) -> Self:
+        """The same for a run that began on that day, YYYY-MM-DD, where days make a difference."""
+        del day
+        return self
 
 
 def subsections(model: type[Section]) -> dict[str, type[Section]]:

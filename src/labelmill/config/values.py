@@ -1,6 +1,7 @@
 """The kinds of values that several sections share."""
 
 import re
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, WithJsonSchema
@@ -40,6 +41,14 @@ def _whole_gpus(value: float) -> float:
     return value
 
 
+def _real_day(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no day; write it as 2026-01-31") from error
+
+
+Day = Annotated[Text, AfterValidator(_real_day)]
 Gpus = Annotated[float, Field(ge=0), AfterValidator(_whole_gpus)]
 Size = Annotated[
     ByteSize,

@@ -47,7 +47,7 @@ _OTHERS = {  # UTF-32 first: its little-endian mark begins with UTF-16's
 }
 _HEAD = 64  # bytes
 _ARRAY = re.compile(rb"\s*\[[ \t\r]*\n")  # over several lines, of which the last may be an object
-_DOCUMENT = re.compile(rb"\s*(\[|\{\s*\n)")
+_DOCUMENT = re.compile(rb"\s*(\[\s*\{|\{\s*\n)")
 
 
 def inspect(shard: Shard) -> Inspection:

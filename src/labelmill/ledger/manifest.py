@@ -93,14 +93,15 @@ class Manifest:
         if standing.fingerprint != self.fingerprint:
             raise FingerprintChanged(_refusal(where, standing.settings, self.settings))
 
-    def require_task(self, task: str, where: str) -> None:
-        """Raise FingerprintChanged where this run, at `where`, is of another task.
+    def require(self, wanted: Mapping[str, str], where: str) -> None:
+        """Raise FingerprintChanged where this run, at `where`, has not these settings.
 
-        Told before a job's other settings are known: what it reads is bound by the run's columns.
+        For those that must be told before a job's others are known: what a job reads is bound by
+        the run's columns, and an engine that is the run's may not know what the job wants.
         """
-        if self.settings["task"] != task:
-            told = {"task": self.settings["task"]}
-            raise FingerprintChanged(_refusal(where, told, {"task": task}))
+        told = {name: self.settings[name] for name in wanted}
+        if told != wanted:
+            raise FingerprintChanged(_refusal(where, told, wanted))
 
 
 _PLAIN = tuple(

@@ -35,9 +35,17 @@ class Answered:
 
 
 def learned(
-    chats_: Sequence[str], processor: Any, system: str | None, limit: int | None, *, refuse: bool
+    chats_: Sequence[str],
+    processor: Any,
+    system: str | None,
+    day: str | None,
+    limit: int | None,
+    *,
+    refuse: bool,
 ) -> Examples:
     """What is learned of chats, as JSON text, in sequences of at most `limit` tokens.
+
+    `system` and `day` are as in `chats.prompts`.
 
     A longer one loses its beginning, as a prompt does when labelling, or `refuse` makes it an error
     of its row. Raises ConfigError for a model without a chat template, ModelError.
@@ -52,7 +60,7 @@ def learned(
     errors: dict[int, str] = {}
     for row, chat in enumerate(chats_):
         try:
-            made = [tokenized(one, processor) for one in answered(chat, processor, system)]
+            made = [tokenized(one, processor) for one in answered(chat, processor, system, day)]
             if refuse:
                 next_tokens.refuse_long([ids for ids, _ in made], limit)
         except (BadChat, TooLong) as error:
@@ -63,7 +71,9 @@ def learned(
     return next_tokens.examples(sequences, len(chats_), errors)
 
 
-def answered(text: str, processor: Any, system: str | None) -> list[Answered]:
+def answered(
+    text: str, processor: Any, system: str | None, day: str | None = None
+) -> list[Answered]:
     """The texts that are learned of a chat, as JSON text; raises BadChat where there are none."""
     messages = chats.messages_of(text, system)
     turns = [number for number, one in enumerate(messages) if one["role"] == ASSISTANT]
@@ -71,17 +81,17 @@ def answered(text: str, processor: Any, system: str | None) -> list[Answered]:
         raise BadChat("the chat has no message of the assistant, of whom is to be learned")
     if turns[0] == 0:
         raise BadChat("the assistant's message is the first: there is nothing it answers")
-    each = [_answered(messages[: turn + 1], processor) for turn in turns]
+    each = [_answered(messages[: turn + 1], processor, day) for turn in turns]
     whole = each[-1].text
     if all(whole.startswith(one.text) for one in each):
         return [Answered(whole, tuple(span for one in each for span in one.spans))]
     return each
 
 
-def _answered(messages: Sequence[chats.Message], processor: Any) -> Answered:
+def _answered(messages: Sequence[chats.Message], processor: Any, day: str | None) -> Answered:
     """The messages as a text, of which the last one is learned."""
-    prompt = chats.written(messages[:-1], processor, prompt=True)
-    text = chats.written(messages, processor)
+    prompt = chats.written(messages[:-1], processor, day, prompt=True)
+    text = chats.written(messages, processor, day)
     if not text.startswith(prompt) or len(text) == len(prompt):
         raise BadChat(
             "where its answers begin cannot be told: the model's chat template does not write "

@@ -2,11 +2,14 @@
 
 A message is an object with "role" and "content"; what else it may hold is the template's affair. As
 in transformers' pipeline, a chat whose last message is the assistant's is gone on with; any other
-gets the head of an answer. What cannot be made a prompt is told as the reason, one a chat.
+gets the head of an answer. What cannot be made a prompt is told as the reason, one a chat. Some
+templates ask for today's date (Llama's, from 3.1 on): they are told the day that the caller says.
 """
 
+import functools
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from jinja2 import TemplateError
@@ -14,6 +17,11 @@ from jinja2 import TemplateError
 from labelmill.errors import ConfigError
 from labelmill.ops.json_values import MAX_DEPTH, lone_surrogate, too_deep
 
+_CLOCK = "strftime_now"
+_DIRECTIVES = (
+    *(f"%-{one}" for one in "dmHIMSjy"),
+    *(f"%{one}" for one in "aAbBcdDeFGHIjmMpRSTuUVwWxXyY"),
+)
 ASSISTANT, _SYSTEM = "assistant", "system"
 Message = dict[str, Any]
 # What a template runs into where messages are not as it thinks: missing keys, other types.
@@ -25,18 +33,18 @@ class BadChat(Exception):  # noqa: N818 - it is told of a row, and never leaves 
 
 
 def prompts(
-    texts: Sequence[str], processor: Any, system: str | None
+    texts: Sequence[str], processor: Any, system: str | None, day: str | None = None
 ) -> tuple[list[str], dict[int, str]]:
     """[chats] the prompt of each, and why there is none (then it is ''), by number.
 
-    `system` is put first where a chat has no system message. Raises ConfigError where the tokenizer
-    has no chat template.
+    `system` is put first where a chat has no system message; `day`, YYYY-MM-DD, is today's to the
+    template. Raises ConfigError where the tokenizer has no chat template.
     """
     require_template(processor)
     made, errors = [], {}
     for number, text in enumerate(texts):
         try:
-            made.append(_prompt(text, processor, system))
+            made.append(_prompt(text, processor, system, day))
         except BadChat as error:
             made.append("")
             errors[number] = str(error)
@@ -61,11 +69,17 @@ def messages_of(text: str, system: str | None) -> list[Message]:
 
 
 def written(
-    messages: Sequence[Message], processor: Any, *, prompt: bool = False, open_: bool = False
+    messages: Sequence[Message],
+    processor: Any,
+    day: str | None,
+    *,
+    prompt: bool = False,
+    open_: bool = False,
 ) -> str:
     """What the template makes of the messages; raises BadChat where it refuses them.
 
-    `prompt` adds the head of an answer; `open_` leaves out what ends the last message.
+    `prompt` adds the head of an answer; `open_` leaves out what ends the last message. Without a
+    `day` the template is told the clock's.
     """
     try:
         made = processor.apply_chat_template(
@@ -73,16 +87,36 @@ def written(
             tokenize=False,
             add_generation_prompt=prompt,
             continue_final_message=open_,
+            chat_template=_template(processor, day),
         )
     except _MISFITS as error:
         raise BadChat(f"the model's chat template refuses the messages: {error}") from error
     return str(made)
 
 
-def _prompt(text: str, processor: Any, system: str | None) -> str:
+def _prompt(text: str, processor: Any, system: str | None, day: str | None) -> str:
     messages = messages_of(text, system)
     going_on = messages[-1]["role"] == ASSISTANT
-    return written(messages, processor, prompt=not going_on, open_=going_on)
+    return written(messages, processor, day, prompt=not going_on, open_=going_on)
+
+
+def _template(processor: Any, day: str | None) -> str:
+    template: str = processor.get_chat_template()
+    if day is None or _CLOCK not in template:
+        return template
+    return _calendar(day) + template
+
+
+@functools.cache
+def _calendar(day: str) -> str:
+    """A macro that goes before transformers' function of this name, which asks the clock.
+
+    A function cannot be handed in: transformers makes text of what templates are given. The newline
+    is taken away with the block, so that the template begins a line, as it did.
+    """
+    moment = datetime.fromisoformat(day)
+    said = "".join(f".replace({name!r}, {moment.strftime(name)!r})" for name in _DIRECTIVES)
+    return f"{{%- macro {_CLOCK}(form) -%}}{{{{ form{said} }}}}{{%- endmacro %}}\n"
 
 
 def _messages(text: str) -> list[Message]:

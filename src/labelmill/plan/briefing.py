@@ -17,7 +17,7 @@ def make_recipe(plan: Plan, manifest: Manifest, *, threads: int, attempt: str) -
     budget = plan.job.resources.microbatch_tokens
     return Recipe(
         task=plan.job.task,
-        options=plan.job.options,
+        options=plan.job.options.begun(manifest.created[: len("YYYY-MM-DD")]),
         checkpoint=plan.checkpoint,
         facts=plan.facts,
         tokenizer=_tokenizer(plan),

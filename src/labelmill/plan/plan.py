@@ -65,7 +65,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     store = open_store(job.output.path)
     standing = Manifest.load(store)
     if standing is not None:
-        standing.require_task(job.task, store.url)
+        standing.require(_named(job), store.url)
     listing = list_shards(job.source.path, job.source.format)
     require_names(listing.shards, job.output.format)
     checkpoint = checkpoints.resolve(
@@ -101,6 +101,13 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         manifest=draft.manifest(standing),
         resumes=standing is not None,
     )
+
+
+def _named(job: LabelJob) -> dict[str, str]:
+    """What the job says itself of its task, engine and precision."""
+    said = {"task": job.task, "model.engine": job.model.engine}
+    said["model.precision"] = job.model.precision
+    return {name: value for name, value in said.items() if value != "auto"}
 
 
 def _no_rows(reading: Reading) -> Fields:

@@ -7,17 +7,18 @@ Prompt and new tokens together fit what the model was made for: a longer prompt 
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
+from typing_extensions import override
 
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense, ragged
 from labelmill.config.sampling import SamplingSection
 from labelmill.config.section import Section
-from labelmill.config.values import Count, Texts
+from labelmill.config.values import Count, Day, Texts
 from labelmill.errors import ConfigError
 from labelmill.learning import Examples, Objective
 from labelmill.ops import chat_answers, chats, next_tokens, prompts, writing
@@ -36,6 +37,11 @@ class TextGenerationOptions(SamplingSection):
     system: str | None = Field(
         default=None, description="First message of a chat that has no system message of its own."
     )
+    date: Day | None = Field(
+        default=None,
+        description="Day that is today's to a chat template that asks for it, e.g. 2026-01-31; "
+        "null: that on which the run began.",
+    )
     stop: Texts | None = Field(
         default=None,
         description="Strings that end the text where one is written; it is left out.",
@@ -48,6 +54,10 @@ class TextGenerationOptions(SamplingSection):
         default="truncate",
         description="What becomes of a longer prompt: its end is used, or the row is rejected.",
     )
+
+    @override
+    def begun(self, day: str) -> Self:
+        return self if self.date else self.model_copy(update={"date": day})
 
 
 class TextGeneration:
@@ -158,7 +168,8 @@ class TextGeneration:
         limit, refuse = _together(facts, options), options.long_text == "reject"
         if "messages" in fields:
             chats_ = fields["messages"].to_pylist()
-            return chat_answers.learned(chats_, processor, options.system, limit, refuse=refuse)
+            told = (options.system, options.date)
+            return chat_answers.learned(chats_, processor, *told, limit, refuse=refuse)
         whole = options.model_copy(update={"max_length": None, "max_new_tokens": 0, **_UNDRAWN})
         encoded = self.encode(fields, processor, replace(facts, max_length=None), whole)
         texts = fields["text"].to_pylist()
@@ -182,7 +193,7 @@ def _texts(
         texts = fields["text"].to_pylist()
         return texts, texts
     given = fields["messages"].to_pylist()
-    made, bad = chats.prompts(given, processor, options.system)
+    made, bad = chats.prompts(given, processor, options.system, options.date)
     errors |= bad
     return given, made
 

@@ -7,6 +7,7 @@ trained again.
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,9 @@ def prepare(plan: Plan, say: Say, wished: Wished = never) -> Ready:
     Nothing is bound to the job before it is known that all of it can be done.
     """
     processor = checkpoints.processor(plan.checkpoint, plan.task.processor)
-    learning = Learning(
-        task=plan.task, options=plan.job.options, facts=plan.facts, processor=processor
-    )
+    today = datetime.now(UTC).date().isoformat()  # one for all rows; they are kept when it goes on
+    options = plan.job.options.begun(today)
+    learning = Learning(task=plan.task, options=options, facts=plan.facts, processor=processor)
     if not plan.begun:
         plan.state.discard()
     made = _prepared(plan, learning, say, wished)
@@ -181,7 +182,7 @@ def _recipe(plan: Plan, learning: Learning, data: Data) -> TrainRecipe:
     gold = plan.state.gold if _labelled(plan) else None
     return TrainRecipe(
         task=job.task,
-        options=job.options,
+        options=learning.options,
         facts=learning.facts,
         model=ModelRecipe(
             checkpoint=plan.checkpoint,
