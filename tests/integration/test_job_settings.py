@@ -31,6 +31,7 @@ from labelmill.stages.predict import Replica
 from labelmill.tasks import Work
 from tests.support import inline
 from tests.support.models import tiny_classifier
+from tests.support.writing_models import tiny_decoder
 
 TEXTS = [f"the quick brown fox {i} jumps over" * (1 + i % 4) for i in range(40)]
 
@@ -61,9 +62,14 @@ def shard(tmp_path: Path, name: str = "a.jsonl", texts: list[str] | None = None)
     return path
 
 
-def job(tmp_path: Path, checkpoint: str, **sections: Mapping[str, Any]) -> Any:
+def job(
+    tmp_path: Path,
+    checkpoint: str,
+    task: str = "text-classification",
+    **sections: Mapping[str, Any],
+) -> Any:
     settings: dict[str, Any] = {
-        "task": "text-classification",
+        "task": task,
         "model": {"path": checkpoint, "precision": "float32"},
         "source": {"path": str(tmp_path / "in")},
         "output": {"path": str(tmp_path / "out")},
@@ -314,6 +320,19 @@ def test_cpus_per_replica_are_the_threads_of_the_engine(tmp_path: Path, model: s
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_day_that_templates_are_told_is_that_of_the_run_however_late_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    shard(tmp_path)
+    short = {"max_new_tokens": 8}
+    wanted = job(tmp_path, tiny_decoder(tmp_path / "gpt"), "text-generation", options=short)
+    plan = inline.plan_of(wanted)
+    began = replace(plan.manifest, created="2020-02-29T23:59:59+00:00")
+
+    assert make_recipe(plan, began, threads=1, attempt="two").options.date == "2020-02-29"
+    assert began.fingerprint == plan.manifest.fingerprint
 
 
 def test_compile_is_for_a_gpu_and_reaches_the_engine(tmp_path: Path, model: str) -> None:
