@@ -204,6 +204,7 @@ def test_a_template_that_asks_for_the_date_is_told_that_of_the_job(tiny, monkeyp
         ('[{"role": "user"}]', "message 0 has no 'content'"),
         ('[{"role": "pirate", "content": "hi"}]', "no such role: pirate"),
         ('[{"role": "user", "content": 7}]', "refuses the messages"),
+        ('[{"role": "user", "content": ""}]', "refuses the messages: division by zero"),
         ('[{"role": "user", "content": "\\ud800"}]', "half of a surrogate pair"),
         ('[{"role": "\\udfff", "content": "hi"}]', "half of a surrogate pair"),
         ("[" * 100_000, "nested deeper than 200 levels"),
@@ -243,6 +244,13 @@ def test_messages_without_a_chat_template_are_refused(tiny):
 
     with pytest.raises(ConfigError, match="chat template"):
         chats.prompts(["[]"], Bare(), None)
+
+
+def test_chat_templates_without_a_usual_one_are_refused_once(tiny, monkeypatch):
+    _, processor = known(tiny())
+    monkeypatch.setattr(processor, "chat_template", {"tool_use": "a", "rag": "b"})
+    with pytest.raises(ConfigError, match=r"chat templates cannot be used.*rag"):
+        chats.prompts(["[]"], processor, None)
 
 
 def test_system_for_texts_is_refused(tiny):

@@ -25,7 +25,7 @@ _DIRECTIVES = (
 ASSISTANT, _SYSTEM = "assistant", "system"
 Message = dict[str, Any]
 # What a template runs into where messages are not as it thinks: missing keys, other types.
-_MISFITS = (TemplateError, AttributeError, KeyError, IndexError, TypeError, ValueError)
+_MISFITS = (TemplateError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError)
 
 
 class BadChat(Exception):  # noqa: N818 - it is told of a row, and never leaves `ops`
@@ -52,12 +52,16 @@ def prompts(
 
 
 def require_template(processor: Any) -> None:
-    """Raise ConfigError where the tokenizer has no chat template."""
+    """Raise ConfigError where the tokenizer has no chat template, or several and no usual one."""
     if not processor.chat_template:
         raise ConfigError(
             "the field 'messages' needs a model with a chat template, and this one has none; bind "
             "a column to 'text' instead, or choose a model made for chats"
         )
+    try:
+        processor.get_chat_template()
+    except ValueError as error:
+        raise ConfigError(f"the model's chat templates cannot be used: {error}") from error
 
 
 def messages_of(text: str, system: str | None) -> list[Message]:
