@@ -23,11 +23,18 @@ R = TypeVar("R")
 def spread(
     work: Callable[[T], R], items: Iterable[T], threads: int | None = None, window: int = _WINDOW
 ) -> Iterator[tuple[T, R]]:
-    """`work` of each item, in order, on threads; at most `window` results exist at a time."""
+    """`work` of each item, in order, on threads; at most `window` results exist at a time.
+
+    A single item needs no thread, and has none.
+    """
     waiting: deque[tuple[T, Future[R]]] = deque()
     source = iter(items)
+    first = list(itertools.islice(source, window))
+    if len(first) < min(2, window):
+        yield from ((item, work(item)) for item in first)
+        return
     with ThreadPoolExecutor(threads or _THREADS) as pool:
-        for item in itertools.islice(source, window):
+        for item in first:
             waiting.append((item, pool.submit(work, item)))
         while waiting:
             item, future = waiting.popleft()

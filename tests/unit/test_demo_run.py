@@ -42,9 +42,8 @@ def test_run_whose_training_stops_does_not_label(demo_place):
     assert called == []
 
 
-def test_training_learns_lessons_and_measures_by_modules_that_are_not_among_them(demo_place):
-    place, console, _ = demo_place
-    demo.run(str(place), 200, replace(_commands([]), label=_stop), _rejects, console)
+def test_training_learns_lessons_and_measures_by_modules_that_are_not_among_them(prepared):
+    place, _ = prepared
     job = load_as(TrainJob, str(place / "train.yaml"), options_class=task_options().__getitem__)
     [learned] = job.data.train
     [kept] = job.data.validation
@@ -57,10 +56,9 @@ def test_training_learns_lessons_and_measures_by_modules_that_are_not_among_them
     assert known["chapter"].null_count == 0
 
 
-def test_run_again_keeps_corpus_and_lessons(demo_place):
-    place, console, _ = demo_place
+def test_run_again_keeps_corpus_and_lessons(prepared):
+    place, console = prepared
     commands = replace(_commands([]), label=_stop)
-    demo.run(str(place), 200, commands, _rejects, console)
     before = _files(place)
     assert demo.run(str(place), 200, commands, _rejects, console) == 3
     after = _files(place)
@@ -70,10 +68,9 @@ def test_run_again_keeps_corpus_and_lessons(demo_place):
     }
 
 
-def test_run_with_another_number_of_rows_is_refused(demo_place):
-    place, console, _ = demo_place
+def test_run_with_another_number_of_rows_is_refused(prepared):
+    place, console = prepared
     commands = replace(_commands([]), label=_stop)
-    demo.run(str(place), 200, commands, _rejects, console)
     with pytest.raises(ConfigError, match="holds a demo of 200 rows, not 300"):
         demo.run(str(place), 300, commands, _rejects, console)
 
@@ -82,6 +79,14 @@ def test_run_with_too_few_rows_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="at least 200 rows"):
         demo.run(str(tmp_path / "d"), 50, _commands([]), _rejects, Console())
     assert not (tmp_path / "d").exists()
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The place of a demo that has corpus and lessons, and whose labelling stopped."""
+    place, console = tmp_path_factory.mktemp("prepared") / "demo", Console(file=io.StringIO())
+    demo.run(str(place), 200, replace(_commands([]), label=_stop), _rejects, console)
+    return place, console
 
 
 @pytest.fixture
