@@ -101,6 +101,25 @@ def test_truncated_long_texts_and_pairs_equal_the_processor_row_by_row(
     processor.truncation_side = "right"
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("lengths", [(40_000, 39_000), (39_000, 40_000), (40_000, 40_000)])
+def test_pair_of_two_texts_that_cannot_be_cut_costs_no_product(
+    side: str, lengths: tuple[int, int]
+) -> None:
+    """Every piece of one with every one of the other would be a million."""
+    processor = processor_of("xlm-roberta")
+    processor.truncation_side = side
+    pair = ("x" * lengths[0], "\u00e9" * lengths[1])
+    short = tuple(text[-400:] if side == "left" else text[:400] for text in pair)
+    longer = 1 if lengths[1] >= lengths[0] else 0
+    short = tuple(text + text[:9] if n == longer else text for n, text in enumerate(short))
+
+    found, wanted = (tokens.truncated([each], processor, 9) for each in (pair, short))
+
+    assert found.inputs["input_ids"].tolist() == wanted.inputs["input_ids"].tolist()
+    processor.truncation_side = "right"
+
+
 @pytest.mark.parametrize(("first", "second"), [(900, 800), (800, 900)])
 def test_two_long_texts_are_cut_and_the_longer_stays_so(first: int, second: int) -> None:
     found = backend("bert")

@@ -51,6 +51,9 @@ def pair_up(texts: Sequence[str], others: Sequence[str | None] | None) -> list[T
     return [(text, other) if other else text for text, other in zip(texts, others, strict=True)]
 
 
+_LONG = 12  # characters a wanted token; two texts of which one is shorter are the backend's to cut
+
+
 def truncated(
     texts: Sequence[Text], processor: "PreTrainedTokenizerBase", max_length: int | None
 ) -> Encoded:
@@ -70,13 +73,11 @@ def truncated(
     frame = Frame.of(backend)
     if words and frame and _all_single(texts) and (right or max_length is None):
         return _from_words(texts, words, frame, processor, max_length)
-    if max_length is not None:
-        backend.enable_truncation(
-            max_length, strategy="longest_first", direction=processor.truncation_side
-        )
-    encodings = (
-        encoding for batch in batches(texts) for encoding in backend.encode_batch_fast(batch)
-    )
+    if max_length is None:
+        encode = backend.encode_batch_fast
+    else:
+        encode = _Truncation(backend, max_length, processor.truncation_side).encode
+    encodings = (encoding for batch in batches(texts) for encoding in encode(batch))
     return ragged(((encoding,) for encoding in encodings), processor)
 
 
@@ -97,6 +98,46 @@ def _from_words(
         inputs["token_type_ids"] = frame.types(lengths)
     rows = np.flatnonzero(lengths).astype(np.int32)
     return Encoded(rows=rows, lengths=lengths[rows], inputs=inputs)
+
+
+class _Truncation:
+    """The backend's own, but for pairs of two long texts.
+
+    Of those the backend makes every cut-off piece of one with every one of the other, which takes
+    memory by the product of their lengths.
+    """
+
+    def __init__(self, backend: Any, max_length: int, side: str) -> None:
+        backend.enable_truncation(max_length, strategy="longest_first", direction=side)
+        self._backend = backend
+        self._most = _LONG * max_length
+        self._room = max_length - backend.num_special_tokens_to_add(is_pair=True)
+        self._side = side
+
+    def encode(self, batch: Sequence[Text]) -> Iterator[Any]:
+        """The encodings, in order."""
+        others = [text for text in batch if not self._heavy(text)]
+        found = iter(self._backend.encode_batch_fast(others))
+        for text in batch:
+            yield self._pair(*text) if self._heavy(text) else next(found)
+
+    def _heavy(self, text: Text) -> TypeGuard[tuple[str, str]]:
+        return isinstance(text, tuple) and min(map(len, text)) > self._most
+
+    def _pair(self, *texts: str) -> Any:
+        bare = [self._backend.encode(text, add_special_tokens=False) for text in texts]
+        counts = [len(one.ids) + sum(len(more.ids) for more in one.overflowing) for one in bare]
+        for one, size in zip(bare, _longest_first(*counts, self._room), strict=True):
+            one.truncate(size, direction=self._side)
+        return self._backend.post_process(*map(_alone, bare))
+
+
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each are kept: as the backend has it, of two that are long half each."""
+    if first + second <= room:
+        return first, second
+    short = min(first, second, room // 2)
+    return (room - short, short) if first > second else (short, room - short)
 
 
 def windowed(
