@@ -124,12 +124,17 @@ class _Truncation:
     def _heavy(self, text: Text) -> TypeGuard[tuple[str, str]]:
         return isinstance(text, tuple) and min(map(len, text)) > self._most
 
-    def _pair(self, *texts: str) -> Any:
-        bare = [self._backend.encode(text, add_special_tokens=False) for text in texts]
-        counts = [len(one.ids) + sum(len(more.ids) for more in one.overflowing) for one in bare]
-        for one, size in zip(bare, _longest_first(*counts, self._room), strict=True):
-            one.truncate(size, direction=self._side)
+    def _pair(self, first: str, second: str) -> Any:
+        bare = [self._backend.encode(text, add_special_tokens=False) for text in (first, second)]
+        sizes = _longest_first(_tokens(bare[0]), _tokens(bare[1]), self._room)
+        for encoding, size in zip(bare, sizes, strict=True):
+            encoding.truncate(size, direction=self._side)
         return self._backend.post_process(*map(_alone, bare))
+
+
+def _tokens(encoding: Any) -> int:
+    """How many there are, those that were cut off among them."""
+    return sum(len(piece.ids) for piece in (encoding, *encoding.overflowing))
 
 
 def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
