@@ -204,7 +204,7 @@ def test_a_template_that_asks_for_the_date_is_told_that_of_the_job(tiny, monkeyp
         ('[{"role": "user"}]', "message 0 has no 'content'"),
         ('[{"role": "pirate", "content": "hi"}]', "no such role: pirate"),
         ('[{"role": "user", "content": 7}]', "refuses the messages"),
-        ('[{"role": "user", "content": ""}]', "refuses the messages: division by zero"),
+        ('[{"role": "user", "content": "divide"}]', "refuses the messages: division by zero"),
         ('[{"role": "user", "content": "\\ud800"}]', "half of a surrogate pair"),
         ('[{"role": "\\udfff", "content": "hi"}]', "half of a surrogate pair"),
         ("[" * 100_000, "nested deeper than 200 levels"),

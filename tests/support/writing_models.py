@@ -45,7 +45,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
     "{{ raise_exception('no such role: ' + message['role']) }}{% endif %}"
-    "{{ '' if message['content'] else 1 / 0 }}"
+    "{{ 1 / 0 if message['content'] == 'divide' }}"
     "{{ '<s>' + message['role'] + ': ' + message['content'] + '</s>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<s>assistant: ' }}{% endif %}"
 )
