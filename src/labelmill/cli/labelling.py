@@ -185,11 +185,12 @@ class Labelling:
         return not self._run.checked and self._plan.resolved.precision != "float32"
 
     def _look(self) -> Outlook:
+        everything = self._works if self._slice is None else self._run.pending()
         return Outlook(
             {shard.path: shard for shard in self._plan.listing.shards},
             rows_total=self._plan.reading.rows,
             before=self._run.covered(),
-            mine=_bytes(self._works) / (_bytes(self._run.pending()) or 1),
+            mine=_bytes(self._works) / (_bytes(everything) or 1),
         )
 
     def _tell(self) -> None:
