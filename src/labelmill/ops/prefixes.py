@@ -14,7 +14,7 @@ from typing import Any
 
 Text = str | tuple[str, str]
 
-_LONG = 12  # characters a wanted token; a shorter text is cheaper to tokenize than to cut
+LONG = 12  # characters a wanted token; a shorter text is cheaper to tokenize than to cut
 _FIRST = 6  # characters a wanted token to begin with; real text has 3 to 5
 
 # Where to cut: before these characters, after those in the lookbehind. No whitespace before a
@@ -92,7 +92,7 @@ class Prefixes:
         return first, self._shorten(second, max(self._tokens, self._count(first)), place)
 
     def _long(self, text: str) -> bool:
-        return len(text) > _LONG * self._tokens
+        return len(text) > LONG * self._tokens
 
     def _shorten(self, text: str, tokens: int, place: re.Pattern[str]) -> str:
         """The text as far as it takes to have more than so many tokens."""

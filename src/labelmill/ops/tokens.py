@@ -17,7 +17,7 @@ import numpy.typing as npt
 from labelmill.batch import Encoded, ModelFacts
 from labelmill.errors import ConfigError, ModelError
 from labelmill.ops.framing import Frame
-from labelmill.ops.prefixes import Prefixes, Text
+from labelmill.ops.prefixes import LONG, Prefixes, Text
 from labelmill.ops.text_batches import batches
 from labelmill.ops.words import Words, words_of
 
@@ -49,9 +49,6 @@ def pair_up(texts: Sequence[str], others: Sequence[str | None] | None) -> list[T
     if others is None:
         return list(texts)
     return [(text, other) if other else text for text, other in zip(texts, others, strict=True)]
-
-
-_LONG = 12  # characters a wanted token; two texts of which one is shorter are the backend's to cut
 
 
 def truncated(
@@ -110,7 +107,7 @@ class _Truncation:
     def __init__(self, backend: Any, max_length: int, side: str) -> None:
         backend.enable_truncation(max_length, strategy="longest_first", direction=side)
         self._backend = backend
-        self._most = _LONG * max_length
+        self._most = LONG * max_length
         self._room = max_length - backend.num_special_tokens_to_add(is_pair=True)
         self._side = side
 
