@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from labelmill.cli import labelling
+from labelmill.config.job import LabelJob
 from labelmill.errors import (
     ConfigError,
     CorruptRun,
@@ -16,6 +17,7 @@ from labelmill.errors import (
     InputError,
     LabelmillError,
     LedgerError,
+    ModelError,
     StorageError,
 )
 from labelmill.ledger import opening, status
@@ -24,7 +26,7 @@ from labelmill.ledger.run import Run
 from labelmill.ledger.state import State
 from tests.support import inline
 from tests.support.bad_shards import rows
-from tests.support.models import tiny_classifier
+from tests.support.models import save_tiny, tiny_classifier
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +199,18 @@ def test_splits_of_a_standing_run_are_those_of_its_ledger(
     assert found == [(10, 0), (None, 3), (10, 10), (None, 10)]
     labelling.describe(str(corpus / "job.yaml"), (), None, as_json=False)
     assert "only reading can tell; 10 done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("engine", ["pytorch", "openvino"])
+@pytest.mark.parametrize("saved", ["AutoModel", "AutoModelForMaskedLM"])
+def test_a_model_without_the_head_is_refused_before_there_is_a_run(corpus, saved, engine):
+    headless = save_tiny(corpus / "headless", "bert", saved)
+    wanted = job(corpus, headless)
+    for refusing in (inline.plan_of, inline.label):
+        with pytest.raises(ModelError, match=r"'classifier\.bias'|expected one with a head"):
+            refusing(with_engine(wanted, engine))
+    assert not (corpus / "out").exists()
+
+
+def with_engine(wanted: LabelJob, engine: str) -> LabelJob:
+    return wanted.model_copy(update={"model": wanted.model.model_copy(update={"engine": engine})})

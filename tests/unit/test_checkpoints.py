@@ -43,6 +43,16 @@ def pickled(model):
     (model / "model.safetensors").unlink()
 
 
+# Config
+
+
+@pytest.mark.parametrize("changes", [{"id2label": ["a", "b"]}, {"dtype": "float99"}])
+def test_facts_values_that_transformers_stumbles_over_are_told(model, changes):
+    edit(model, **changes)
+    with pytest.raises(ModelError, match=r"config\.json of model .* cannot be used"):
+        checkpoints.facts(resolve(model))
+
+
 # Directories
 
 

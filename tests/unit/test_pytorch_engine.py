@@ -13,20 +13,22 @@ from safetensors.torch import load_file, save_file
 
 from labelmill import checkpoints, engines
 from labelmill.batch import Microbatch
+from labelmill.checkpoints.heads import names_head
 from labelmill.engines import pytorch
 from labelmill.errors import ConfigError, EngineError, ModelError
-from labelmill.readouts import Logits, TokenLogits
+from labelmill.readouts import Embedding, Logits, TokenLogits
 from tests.support.models import save_tiny, tiny_classifier
 
 AUTO_CLASS = "AutoModelForSequenceClassification"
 
 
+def found(path, *, allow_pickle=False):
+    return checkpoints.resolve(str(path), None, trust_remote_code=False, allow_pickle=allow_pickle)
+
+
 def opened(path, precision="float32", auto_class=AUTO_CLASS, readout=None, *, allow_pickle=False):
-    checkpoint = checkpoints.resolve(
-        str(path), None, trust_remote_code=False, allow_pickle=allow_pickle
-    )
     return pytorch.load(
-        checkpoint,
+        found(path, allow_pickle=allow_pickle),
         auto_class,
         readout or Logits(),
         precision=precision,
@@ -99,6 +101,35 @@ def test_load_checkpoint_of_another_task_is_refused(tmp_path, architecture, head
         ModelError, match=r"expected one with a head 'ForSequenceClassification'|random"
     ):
         opened(path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "head"),
+    [
+        ("bert", AUTO_CLASS),
+        ("gpt2", "AutoModelForCausalLM"),
+        ("llama", "AutoModelForCausalLM"),
+        ("modernbert", "AutoModelForTokenClassification"),
+    ],
+)
+def test_a_head_that_config_json_names_is_there(tmp_path, architecture, head):
+    checkpoint = found(save_tiny(tmp_path, architecture, head))
+    assert names_head(checkpoints.facts(checkpoint), head)
+    pytorch.examine(checkpoint, head, Logits())
+
+
+@pytest.mark.parametrize("pickle", [False, True])
+def test_examining_needs_the_names_of_the_weights_alone(tmp_path, pickle):
+    path = Path(save_tiny(tmp_path, "bert", "AutoModel"))
+    if pickle:
+        weights = load_file(path / "model.safetensors")
+        torch.save(weights, path / "pytorch_model.bin")
+        (path / "model.safetensors").unlink()
+    checkpoint = found(path, allow_pickle=pickle)
+    assert not names_head(checkpoints.facts(checkpoint), AUTO_CLASS)
+    with pytest.raises(ModelError, match=r"'classifier\.bias', 'classifier\.weight'.*random"):
+        pytorch.examine(checkpoint, AUTO_CLASS, Logits())
+    pytorch.examine(checkpoint, "AutoModel", Embedding())
 
 
 def test_load_without_the_classifiers_weights_is_refused_by_their_names(tmp_path):

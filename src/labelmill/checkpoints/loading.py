@@ -52,6 +52,8 @@ _NAMES = {  # of what each class of transformers makes
     "AutoFeatureExtractor": "feature extractor",
     "AutoProcessor": "processor",
 }
+# What transformers raises of values that it has no use for, or takes for others than they are.
+_UNFIT = (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError)
 _SANE_LENGTH = 10**7  # transformers writes 1e30 where a tokenizer has no limit
 
 
@@ -155,7 +157,7 @@ def _config(checkpoint: Checkpoint) -> PreTrainedConfig:
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             checkpoint.path, trust_remote_code=checkpoint.trust_remote_code, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
+    except _UNFIT as error:
         raise ModelError(
             f"config.json of model {checkpoint.source!r} cannot be used by transformers: {error}"
         ) from error

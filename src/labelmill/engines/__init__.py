@@ -101,6 +101,14 @@ class Particular(EngineModule, Protocol):
         ...
 
 
+class Examiner(EngineModule, Protocol):
+    """What a module has besides whose model transformers loads."""
+
+    def examine(self, checkpoint: Checkpoint, auto_class: str, readout: Readout) -> None:
+        """Raise the ModelError of `load` that names and shapes of weights tell of."""
+        ...
+
+
 class Compiler(EngineModule, Protocol):
     """What a module has besides whose `load` takes `compiled`, and compiles the model's layers."""
 
@@ -193,6 +201,12 @@ def most_threads(engine: str) -> int:
 def compiles(engine: str) -> bool:
     """Whether the engine of that name can compile a model's layers for a GPU."""
     return getattr(_module(engine), "compiles", False)
+
+
+def examine(name: str, checkpoint: Checkpoint, auto_class: str, readout: Readout) -> None:
+    """Raise what the engine of that name would when it loads the checkpoint, if it can tell."""
+    if hasattr(_module(name), "examine"):
+        cast("Examiner", _module(name)).examine(checkpoint, auto_class, readout)
 
 
 def load(  # noqa: PLR0913 - see EngineModule

@@ -1,4 +1,7 @@
-"""Loading: the weights of a checkpoint as a model of transformers, or the reason why not."""
+"""Loading: the weights of a checkpoint as a model of transformers, or the reason why not.
+
+The reason can be had without the weights, for jobs that have not begun.
+"""
 
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -8,7 +11,9 @@ import transformers
 from safetensors import SafetensorError
 
 from labelmill.checkpoints import Checkpoint, padding_id, processor
+from labelmill.checkpoints.heads import HEADLESS
 from labelmill.errors import ModelError
+from labelmill.models.quiet import quiet
 from labelmill.readouts import Embedding, Readout
 
 if TYPE_CHECKING:
@@ -26,7 +31,6 @@ _UNFIT = (
     SafetensorError,
     UnpicklingError,
 )
-_WITHOUT_HEAD = ("AutoModel", "AutoModelForTextEncoding")  # any checkpoint has what they need
 
 
 def load_model(
@@ -36,27 +40,40 @@ def load_model(
 
     A weight that the readout has no use for may be missing.
     """
+    model = _fitting(checkpoint, auto_class, readout, dtype=dtype)
+    complete_padding(model, checkpoint)
+    return model
+
+
+def examine(checkpoint: Checkpoint, auto_class: str, readout: Readout) -> None:
+    """Raise what `load_model` would, of the names and shapes of the weights; none is read."""
+    with quiet():
+        _fitting(checkpoint, auto_class, readout, device_map="meta")
+
+
+def _fitting(
+    checkpoint: Checkpoint, auto_class: str, readout: Readout, **how: Any
+) -> "PreTrainedModel":
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model: PreTrainedModel
         model, report = getattr(transformers, auto_class).from_pretrained(
             checkpoint.path,
-            dtype=dtype,
             trust_remote_code=checkpoint.trust_remote_code,
             use_safetensors=not checkpoint.allow_pickle or None,
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
+            **how,
         )
     except _UNFIT as error:
         raise ModelError(
             f"model {checkpoint.source!r} cannot be loaded as {auto_class}: {_reason(error)}"
         ) from error
-    if auto_class not in _WITHOUT_HEAD:
+    if auto_class not in HEADLESS:
         _refuse_other_task(model, checkpoint.source, auto_class)
     _refuse_random_weights(report, checkpoint.source, auto_class, _spare(readout))
     _require_pooler(model, checkpoint.source, readout)
-    complete_padding(model, checkpoint)
     return model
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 import labelmill
-from labelmill import checkpoints
+from labelmill import checkpoints, engines
 from labelmill.batch import ModelFacts
 from labelmill.checkpoints import Checkpoint
+from labelmill.checkpoints.heads import names_head
 from labelmill.config.fingerprint import result_settings
 from labelmill.config.job import LabelJob
 from labelmill.engines import Use
@@ -32,6 +33,7 @@ from labelmill.plan.runtime import (
     standing_choice,
     use_of,
 )
+from labelmill.readouts import Embedding
 from labelmill.source import Listing, list_shards, refuse_overlap
 from labelmill.storage import open_store, refuse_no_room
 from labelmill.tasks import Fields, Task, Work
@@ -88,6 +90,7 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
     wanted = standing_choice(standing.settings if standing else None, job)
     resolved = resolve(*wanted, use)
     refuse_no_compiling(job, resolved, task.work)
+    _refuse_no_head(checkpoint, facts, use, resolved.engine)
     corpus = Corpus(rows=reading.rows, size=sum(shard.size for shard in listing.shards))
     draft = _Draft(job, reading, checkpoint, resolved, added, task.work, corpus)
     return Plan(
@@ -101,6 +104,16 @@ def make_plan(job: LabelJob, resolve: Resolver) -> Plan:
         manifest=draft.manifest(standing),
         resumes=standing is not None,
     )
+
+
+def _refuse_no_head(checkpoint: Checkpoint, facts: ModelFacts, use: Use, engine: str) -> None:
+    """Raise ModelError before there is a run, which takes no other model.
+
+    Modules of models take seconds to import: only where config.json leaves a doubt.
+    """
+    pooler = isinstance(use.readout, Embedding) and use.readout.pooling == "pooler"
+    if use.auto_class and (pooler or not names_head(facts, use.auto_class)):
+        engines.examine(engine, checkpoint, use.auto_class, use.readout)
 
 
 def _named(job: LabelJob) -> dict[str, str]:

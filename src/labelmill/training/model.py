@@ -11,13 +11,13 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from labelmill.checkpoints import Checkpoint, localize
+from labelmill.checkpoints.heads import HEADLESS
 from labelmill.config.nearness import nearest
 from labelmill.config.training import LoraSection
 from labelmill.errors import ConfigError, ModelError
 from labelmill.models.loading import complete_padding
 from labelmill.training.recipe import ModelRecipe
 
-_WITHOUT_HEAD = ("AutoModel", "AutoModelForTextEncoding")
 _POOLER = "pooler."  # of BERT and its like: new wherever the checkpoint was a language model
 
 
@@ -83,7 +83,7 @@ def _config(recipe: ModelRecipe, config: PreTrainedConfig) -> PreTrainedConfig:
 def _refuse_holes(model: PreTrainedModel, report: Mapping[str, Any], recipe: ModelRecipe) -> None:
     """A head may be new; anything else that is missing would be random."""
     missing = {*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])}
-    if recipe.auto_class in _WITHOUT_HEAD:
+    if recipe.auto_class in HEADLESS:
         missing = {key for key in missing if not key.startswith(_POOLER)}
     if recipe.labels:
         body = f"{model.base_model_prefix}."

@@ -80,6 +80,15 @@ def refuse(use: Use, *, precision: str, device: str) -> None:
     _able(use.readout, "float32" if precision == "int8" else precision, device)
 
 
+def examine(checkpoint: Checkpoint, auto_class: str, readout: Readout) -> None:
+    """See Examiner: who converts begins with PyTorch's model."""
+    # Not above: they import torch, which a replica with a graph does not need.
+    from labelmill.checkpoints import localize  # noqa: PLC0415
+    from labelmill.models import loading  # noqa: PLC0415
+
+    loading.examine(localize(checkpoint), auto_class, readout)
+
+
 def load(
     checkpoint: Checkpoint,
     auto_class: str,

@@ -40,6 +40,13 @@ def best_precision(device: str) -> str:
     return best_on_cpu()
 
 
+def examine(checkpoint: Checkpoint, auto_class: str, readout: Readout) -> None:
+    """See Examiner."""
+    from labelmill.models import loading  # noqa: PLC0415
+
+    loading.examine(localize(checkpoint), auto_class, readout)
+
+
 def load(  # noqa: PLR0913 - see Compiler
     checkpoint: Checkpoint,
     auto_class: str,
