@@ -10,11 +10,12 @@ from typing_extensions import override
 
 import labelmill
 from labelmill.cli import process
+from labelmill.cli.options import JSON, VERBOSE, SliceType, overriding
 from labelmill.errors import LabelmillError
 
 EXIT_CODES = """\b
 Exit codes:
-  0  whole: every row is labelled or rejected, and all is verified to be there
+  0  whole: every row is labelled or rejected, and all is verified to be there; or trained, measured
   1  failed
   2  the job file, the command line or the source is wrong
   3  unfinished; running the same command again goes on
@@ -48,51 +49,19 @@ def group() -> None:
     """
 
 
-_SET = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a setting of the job file, e.g. --set resources.replicas=4. May be repeated.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-_VERBOSE = click.option(
-    "-v", "--verbose", is_flag=True, help="Show what Ray and the replicas say, too."
-)
-
-
-class _Slice(click.ParamType[tuple[int, int]]):
-    """`i/N`, counted from 1."""
-
-    name = "i/N"
-
-    @override
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """(i - 1, N); fails where it is not 1 <= i <= N."""
-        if isinstance(value, tuple):
-            return value
-        number, _, count = str(value).partition("/")
-        if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
-            return int(number) - 1, int(count)
-        message = f"{value!r} is no slice; expected i/N with 1 <= i <= N, e.g. 1/4"
-        raise click.BadParameter(message, ctx=ctx, param=param)
-
-
-@group.command()
+@group.command(short_help="Label the corpus that JOB.yaml describes, or go on with it.")
 @click.argument("job", metavar="JOB.yaml")
-@_SET
+@overriding("resources.replicas=4")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; start nothing.")
 @click.option(
     "--slice",
     "slice_",
-    type=_Slice(),
+    type=SliceType(),
     metavar="i/N",
     help="Take only each N-th shard, the i-th first: several drivers may work on one run at once.",
 )
-@_JSON
-@_VERBOSE
+@JSON
+@VERBOSE
 def label(
     job: str,
     overrides: tuple[str, ...],
@@ -105,7 +74,7 @@ def label(
 
     Progress and messages go to stderr, the result to stdout. Ctrl-C (or SIGTERM) stops after the
     splits that are being predicted; a second one stops at once. Either way nothing committed is
-    lost.
+    lost. Whole job files are in configs/label/, every setting in docs/config.md.
     """
     from labelmill.cli import labelling
 
@@ -115,12 +84,16 @@ def label(
         sys.exit(labelling.label(job, overrides, slice_, as_json=as_json, verbose=verbose))
 
 
-@group.command()
+@group.command(short_help="Fine-tune the model that JOB.yaml describes, or go on with it.")
 @click.argument("job", metavar="JOB.yaml")
-@_SET
-@click.option("--dry-run", is_flag=True, help="Say what would be done; start nothing.")
-@_JSON
-@_VERBOSE
+@overriding("training.num_train_epochs=2")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be done, without a look at the rows; start nothing.",
+)
+@JSON
+@VERBOSE
 def train(
     job: str, overrides: tuple[str, ...], dry_run: bool, as_json: bool, verbose: bool
 ) -> None:
@@ -128,7 +101,8 @@ def train(
 
     The result is a directory that `labelmill label` takes as its model. Progress and messages go to
     stderr, the result to stdout. Ctrl-C (or SIGTERM) stops with a checkpoint; a second one stops at
-    once, and what was learned since the last checkpoint is learned again. Needs the extra:
+    once, and what was learned since the last checkpoint is learned again. Whole job files are in
+    configs/train/, every setting in docs/config.md. Needs the extra:
     pip install 'labelmill[train]'.
     """
     from labelmill.cli import extras
@@ -143,7 +117,7 @@ def train(
         sys.exit(training.train(job, overrides, as_json=as_json, verbose=verbose))
 
 
-@group.command()
+@group.command(short_help="Say how far the run in OUTPUT is.")
 @click.argument("output", metavar="OUTPUT")
 @click.option("--rejects", is_flag=True, help="List every reject instead, one JSON object a line.")
 @click.option(
@@ -151,7 +125,7 @@ def train(
     is_flag=True,
     help="List every damaged piece of a shard instead, one JSON object a line.",
 )
-@_JSON
+@JSON
 def status(output: str, rejects: bool, damage: bool, as_json: bool) -> None:
     """Say how far the run in the directory OUTPUT is, from its ledger alone.
 
@@ -168,10 +142,10 @@ def status(output: str, rejects: bool, damage: bool, as_json: bool) -> None:
     sys.exit(looking.status(output, as_json=as_json))
 
 
-@group.command()
+@group.command(short_help="Prove that every row of the run in OUTPUT is there once.")
 @click.argument("output", metavar="OUTPUT")
 @click.option("--source", is_flag=True, help="Also count the rows of the source again and compare.")
-@_JSON
+@JSON
 def verify(output: str, source: bool, as_json: bool) -> None:
     """Re-read the run in the directory OUTPUT and prove that every row is there once.
 
@@ -183,7 +157,7 @@ def verify(output: str, source: bool, as_json: bool) -> None:
     sys.exit(looking.verify(output, source=source, as_json=as_json))
 
 
-@group.command()
+@group.command(short_help="Measure the labels of the run in OUTPUT against gold ones.")
 @click.argument("output", metavar="OUTPUT")
 @click.option(
     "--gold",
@@ -209,7 +183,11 @@ def verify(output: str, source: bool, as_json: bool) -> None:
     metavar="A,B,...",
     help="Labels that gold numbers stand for, in order from 0.",
 )
-@click.option("--tokenize", metavar="NAME", help="Tokenizer of BLEU, by sacrebleu's name.")
+@click.option(
+    "--tokenize",
+    metavar="NAME",
+    help="Tokenizer of BLEU, by sacrebleu's name, e.g. zh or ja-mecab.",
+)
 @click.option(
     "--bootstrap",
     default=1000,
@@ -218,9 +196,15 @@ def verify(output: str, source: bool, as_json: bool) -> None:
     metavar="N",
     help="Samples for the 95% intervals; 0 for none.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="What the samples are drawn by: the same, and intervals are the same.",
+)
 @click.option("--page", metavar="FILE.html", help="Also write one HTML page, with figures.")
-@_JSON
+@JSON
 def evaluate(  # noqa: PLR0913, PLR0917 - one an option
     output: str,
     gold: str,
@@ -257,7 +241,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one an option
     sys.exit(evaluating.evaluating(wish, page, as_json=as_json))
 
 
-@group.command()
+@group.command(short_help="Train, label and evaluate on text of this machine, offline.")
 @click.option(
     "--dir",
     "directory",
@@ -267,12 +251,13 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one an option
     help="Where the demo puts its corpus, its model and its output.",
 )
 @click.option("--rows", default=3000, show_default=True, help="Docstrings to label.")
-@_VERBOSE
+@VERBOSE
 def demo(directory: str, rows: int, verbose: bool) -> None:
     """Show the whole loop on real text that every machine has, offline.
 
-    Trains a small classifier on the standard library's docstrings, then labels those of the
-    installed packages. Needs the extra: pip install 'labelmill[demo]'.
+    Trains a small classifier on the standard library's docstrings, labels those of the installed
+    packages, and measures how well it labels what it was not trained on. Needs the
+    extra: pip install 'labelmill[demo]'.
     """
     from labelmill.cli import demonstrating
 

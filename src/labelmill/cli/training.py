@@ -50,7 +50,7 @@ def _group(job: TrainJob, cluster: Cluster) -> Group:
 
 
 def _told(plan: Plan) -> dict[str, object]:
-    """The plan in a few words; rows are counted where files tell without being read."""
+    """The plan in a few words; of rows nothing is known yet."""
     return {
         "task": plan.job.task,
         "model": plan.checkpoint.source,
