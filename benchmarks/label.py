@@ -93,6 +93,7 @@ def _told(asked: argparse.Namespace, chosen: Sequence[Contender], scratch: Path)
         int8=False,
         max_length=asked.max_length,
         cores=cores(),
+        trained=asked.model is not None,
     )
     runner = Runner(setting, scratch, asked.limit)
     corpus.write(scratch / "sample", _sample(texts, _SAMPLE_ROWS))

@@ -33,6 +33,7 @@ class Setting:
     max_length: int  # tokens
     cores: int
     runner: str = "auto"  # of labelmill's
+    trained: bool = False  # the model's head; one that is not has margins that mean nothing
 
     @classmethod
     def from_argv(cls) -> "Setting":

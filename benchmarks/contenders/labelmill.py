@@ -1,8 +1,9 @@
 """labelmill: the command `labelmill label` on a job file, as a user runs it.
 
 Its steady state is read from the receipts in its ledger: from the start of the first prediction
-(the time of a receipt less what predicting and writing took) to the last receipt. The job takes any
-agreement with float32: the table shows it, and an untrained head has margins that int8 gets wrong.
+(the time of a receipt less what predicting and writing took) to the last receipt. With a head that
+is not trained the job takes any agreement with float32, which the table shows: such margins are
+thin, and int8 gets them wrong.
 """
 
 import sys
@@ -57,9 +58,10 @@ def _begun(entry: Entry) -> float:
 
 def _job(setting: Setting) -> dict[str, object]:
     precision = "int8" if setting.int8 else setting.precision
+    trust = {} if setting.trained else {"min_agreement": 0.0}
     return {
         "task": "text-classification",
-        "model": {"path": setting.model, "precision": precision, "min_agreement": 0.0},
+        "model": {"path": setting.model, "precision": precision, **trust},
         "source": {"path": setting.shards, "columns": {"text": "text"}, "keep": ["id"]},
         "options": {"max_length": setting.max_length},
         "output": {"path": setting.output},

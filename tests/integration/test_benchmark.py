@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from benchmarks import checkpoint, corpus, measuring, results, venvs
-from benchmarks.contenders import Contender
+from benchmarks.contenders import Contender, labelmill
 from benchmarks.rounds import Round, Runner, Shards
 from benchmarks.setting import Setting, environment
+
+from labelmill.cli.loading import load
+from labelmill.config.model import ModelSection
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,3 +140,13 @@ def _setting(tmp_path: Path) -> Setting:
         max_length=8,
         cores=1,
     )
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_trained_model_has_to_agree_as_jobs_ask_by_default(tmp_path: Path, trained: bool) -> None:
+    setting = replace(
+        _setting(tmp_path), shards="in", output=str(tmp_path / "out"), int8=True, trained=trained
+    )
+    labelmill.command(setting)
+    wanted = load(f"{setting.output}.yaml", ()).model.min_agreement
+    assert wanted == (ModelSection.model_fields["min_agreement"].default if trained else 0.0)
