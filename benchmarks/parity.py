@@ -69,14 +69,15 @@ def _plain(prepared: Path, name: str, seed: int) -> float:
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoder())
     limit = job["options"]["max_length"]
+    held: Any = _examples(tokenizer, test, names, limit)
     trainer = transformers.Trainer(
         model,
-        transformers.TrainingArguments(prepared.parent / "plain", **_arguments(job, seed)),
+        transformers.TrainingArguments(str(prepared.parent / "plain"), **_arguments(job, seed)),
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
         train_dataset=_examples(tokenizer, learned, names, limit),
     )
     trainer.train()
-    given = trainer.predict(_examples(tokenizer, test, names, limit))
+    given: Any = trainer.predict(held)
     return float((given.predictions.argmax(-1) == given.label_ids).mean())
 
 
