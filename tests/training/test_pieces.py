@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import MISSING, fields
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from pydantic import ValidationError
 from ray.exceptions import RayError
 from ray.train import ControllerError, TrainingFailedError
 from torch.nn import functional
+from transformers import TrainingArguments
 
 from labelmill.batch import Encoded, Ragged
 from labelmill.config.training import TrainingSection
+from labelmill.config.training_arguments import HUB, RESERVED
 from labelmill.errors import ConfigError, EngineError
 from labelmill.learning import IGNORED, Examples
 from labelmill.training import examples, ray_group
@@ -131,12 +134,20 @@ def section(**settings) -> TrainingSection:
 
 
 def test_whatever_training_arguments_take_can_be_set():
-    chosen = arguments(
-        section(weight_decay=0.1, lr_scheduler_type="cosine"), measured=True, device="cpu"
-    )
-    assert chosen["weight_decay"] == 0.1
-    assert chosen["lr_scheduler_type"] == "cosine"
-    assert chosen["use_cpu"]
+    """With the value that transformers has where nothing is said, which is seldom ours."""
+    tied = {"eval_strategy": {"save_strategy": "no"}, "save_strategy": {"eval_strategy": "steps"}}
+    for one in fields(TrainingArguments):
+        if one.name in RESERVED or one.name.startswith(HUB):
+            continue
+        value = one.default if one.default_factory is MISSING else one.default_factory()
+        told = section(**{one.name: value}, **tied.get(one.name, {}))
+        chosen = arguments(told, measured=True, device="cpu")
+        wanted = {"report_to": ["none"]}.get(one.name, value)
+        assert chosen.get(one.name) == wanted, one.name
+
+
+def test_workers_without_gpus_train_on_the_cpu():
+    assert arguments(section(), measured=True, device="cpu")["use_cpu"]
 
 
 @pytest.mark.parametrize(
