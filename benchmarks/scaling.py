@@ -131,7 +131,7 @@ def _label_on_gpus(path: str, replicas: int) -> None:
     recipe = make_recipe(plan, run.manifest, threads=1, attempt=run.attempt.name)
     works = [ReadWork(shard=w.shard, generation=w.generation, done=w.done) for w in run.pending()]
     runner = RayRunner(there)
-    for event in runner.run(recipe, works, shape, lambda: False, check=False):
+    for event in runner.run(recipe, works, shape, lambda: False):
         if isinstance(event, pipeline.Committed):
             run.record(event.receipt)
     run.seal()

@@ -104,10 +104,10 @@ class _Tight(Board):
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
         return super().begin(split)
 
-    def end(self, split: str, *, checked: bool = False) -> None:
+    def end(self, split: str) -> None:
         """See Board."""
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        super().end(split, checked=checked)
+        super().end(split)
 
 
 def _label_in_little_memory(job: Path) -> None:

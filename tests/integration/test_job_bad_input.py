@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,8 +16,9 @@ from click.testing import CliRunner
 from labelmill import verification
 from labelmill.cli import group, labelling
 from labelmill.errors import ConfigError, InputError, StorageError
+from labelmill.ledger.state import State
 from labelmill.ledger.status import read_status, rejects_of
-from labelmill.stages.board import Board, Past
+from labelmill.storage import open_store
 from tests.support import inline
 from tests.support.bad_corpus import SHARDS, TOGETHER, Became, differences, lay, what_became
 from tests.support.bad_shards import BadShard, row, rows
@@ -497,25 +498,22 @@ def test_members_that_disagree_are_kept_beside_shards_of_tables(tmp_path: Path, 
     assert found == [{"x": "1"}, {"x": '"q"'}]
 
 
-def test_split_without_rows_to_predict_is_not_the_one_that_is_compared(
+def test_each_replica_compares_the_first_split_that_it_has_rows_of(
     tmp_path: Path, model: str
 ) -> None:
-    class Noting(Board):
-        begun: ClassVar[list[str]] = []
-
-        def begin(self, split: str) -> Past:
-            self.begun.append(split)
-            return super().begin(split)
-
-    data = b'{"text": null}\n' * 100 + rows(5)
+    data = b'{"text": null}\n' * 100 + rows(300)
     lay(tmp_path / "in", [BadShard(name="a.jsonl", data=data)])
     wanted = settings(tmp_path, model)
     wanted["model"] |= {"precision": "bfloat16", "engine": "pytorch"}
+    wanted["source"] |= {"split_rows": 100}
+    job = inline.job_of(tmp_path, wanted)
 
-    status = inline.label(inline.job_of(tmp_path, wanted), board=Noting(check=True))
+    inline.label(job, splits=2)  # by one replica, which had nothing to compare in the first split
+    inline.label(job)  # by another
 
-    assert (status.rows_labelled, status.rows_rejected, status.splits) == (5, 100, 2)
-    assert len(Noting.begun) == len(status.agreement) == 1
+    entries = State(open_store(job.output.path)).entries()
+    compared = {entry["index"]: entry["agreement"] is not None for entry in entries}
+    assert list(dict(sorted(compared.items())).values()) == [False, True, True, False]
 
 
 def test_self_check_compares_rows_that_get_a_label(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_events_tell_of_every_split_and_no_process_is_left(
     job, recipe, works = prepared(tmp_path, model)
     spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
 
-    events = list(runner.run(recipe, works, spread, lambda: False, check=False))
+    events = list(runner.run(recipe, works, spread, lambda: False))
 
     splits = [event.receipt.split.index for event in events if isinstance(event, Committed)]
     assert sorted(splits) == list(range(ROWS // SPLIT_ROWS))
@@ -82,7 +82,7 @@ def test_who_takes_no_more_events_ends_the_processes(
     job, recipe, works = prepared(tmp_path, model)
     spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
 
-    events = runner.run(recipe, works, spread, lambda: False, check=False)
+    events = runner.run(recipe, works, spread, lambda: False)
     next(event for event in events if isinstance(event, Committed))
     events.close()
 
@@ -97,7 +97,7 @@ def test_error_of_a_replica_comes_out_as_it_was_raised(
 
     try:
         with pytest.raises(LabelmillError, match=r"cannot be loaded|no weights|safetensors"):
-            list(runner.run(recipe, works, spread, lambda: False, check=False))
+            list(runner.run(recipe, works, spread, lambda: False))
     finally:
         for weights in Path(model).glob("*.away"):
             weights.rename(weights.with_suffix(".safetensors"))
@@ -109,7 +109,7 @@ def test_stop_before_the_start_commits_nothing(
     job, recipe, works = prepared(tmp_path, model)
     spread = shape(job.resources, runner.cluster, "cpu", "scoring", 1)
 
-    events = list(runner.run(recipe, works, spread, lambda: True, check=False))
+    events = list(runner.run(recipe, works, spread, lambda: True))
 
     assert not any(isinstance(event, Committed) for event in events)
 
@@ -123,7 +123,7 @@ def test_far_more_replicas_than_cores_are_refused(
     spread = shape(resources, runner.cluster, "cpu", "scoring", 1)
 
     with pytest.raises(ConfigError, match=rf"resources\.replicas: {many} processes"):
-        list(runner.run(recipe, works, spread, lambda: False, check=False))
+        list(runner.run(recipe, works, spread, lambda: False))
 
 
 def test_runner_that_runs_nothing_leaves_no_process(runner: LocalRunner) -> None:

@@ -51,7 +51,7 @@ def label(job: LabelJob, *, splits: int | None = None, board: Board | None = Non
     run = Run.open(job.output.path, plan.manifest, plan.listing.shards, attempt=attempt)
     recipe = make_recipe(plan, run.manifest, threads=1, attempt=attempt.name)
     recipe = with_int8(recipe, plan.listing.shards, begun=bool(run.totals().splits_done))
-    _work(run, recipe, splits, board or Board(check=not run.checked))
+    _work(run, recipe, splits, board or Board())
     run.close()
     try:
         run.seal()

@@ -1,4 +1,4 @@
-"""The board: which split is compared with float32, and how far the others are."""
+"""The board: what became of replicas, and how far splits are."""
 
 import numpy as np
 import pytest
@@ -6,43 +6,6 @@ import pytest
 from labelmill.batch import Encoded
 from labelmill.stages import predict
 from labelmill.stages.board import Board
-
-
-def test_first_split_that_is_begun_is_compared_and_no_other() -> None:
-    board = Board(check=True)
-
-    assert board.begin("a").check
-    assert not board.begin("b").check
-    board.end("b")
-    board.end("a", checked=True)
-    assert not board.begin("c").check
-
-
-def test_comparison_that_its_replica_did_not_survive_is_made_when_the_split_is_begun_again() -> (
-    None
-):
-    board = Board(check=True)
-
-    assert board.begin("a").check
-    assert not board.begin("b").check
-    again = board.begin("a")
-
-    assert (again.begun, again.check) == (1, True)
-
-
-def test_split_without_a_row_to_compare_leaves_the_comparison_to_the_next() -> None:
-    board = Board(check=True)
-    board.begin("a")
-    board.end("a", checked=False)
-
-    assert board.begin("b").check
-
-
-def test_replica_that_loads_takes_no_comparison_away() -> None:
-    board = Board(check=True)
-
-    assert [board.load("1").loading, board.load("2").loading] == [0, 0]
-    assert board.begin("a").check
 
 
 def test_deaths_of_a_replica_while_it_loads_are_counted_until_it_has_loaded() -> None:
@@ -63,10 +26,6 @@ def test_lives_of_a_replica_are_counted_until_a_split_is_committed() -> None:
     assert [board.load("1").idle, board.load("2").idle] == [3, 0]
     board.forget(["a"])
     assert board.load("1").idle == 0
-
-
-def test_nothing_is_compared_where_the_run_needs_no_comparison() -> None:
-    assert not Board().begin("a").check
 
 
 def test_rows_of_many_sequences_are_posted_as_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,16 @@ from tests.support.runs import (
 from tests.support.stores import MemoryStore
 
 
+@pytest.mark.parametrize("shares", [(1.0, 0.9, 0.95), (0.9, 1.0, 0.95)])
+def test_of_the_replicas_of_an_attempt_the_one_that_agrees_least_is_told(shares) -> None:
+    store = MemoryStore()
+    open_run(store, shards(1))
+    for index, share in enumerate(shares):
+        split = a_split("day/00000.jsonl", index, last=False)
+        commit(store, a_receipt(split, agreement={"rows": 64.0, "agreement": share}), a_part(split))
+    assert status_of(store).agreement == {"one": {"rows": 64.0, "agreement": 0.9}}
+
+
 def test_status_of_a_running_run_counts_single_receipts_that_nobody_compacted() -> None:
     store = MemoryStore()
     open_run(store, shards(2))

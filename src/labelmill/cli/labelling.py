@@ -145,8 +145,7 @@ class Labelling:
             for work in self._works
         ]
         stopping = functools.partial(self._stopping, interrupt)
-        check = self._wants_check()
-        events = self._runner.run(recipe, works, self._shape, stopping, check=check)
+        events = self._runner.run(recipe, works, self._shape, stopping)
         with contextlib.closing(events):
             for event in events:
                 self._note(event)
@@ -180,9 +179,6 @@ class Labelling:
     def _too_many(self) -> bool:
         """Whether output.max_rejected can no longer be met."""
         return self._outlook.exceeds(self._plan.job.output.max_rejected)
-
-    def _wants_check(self) -> bool:
-        return not self._run.checked and self._plan.resolved.precision != "float32"
 
     def _look(self) -> Outlook:
         everything = self._works if self._slice is None else self._run.pending()

@@ -36,7 +36,7 @@ class ModelSection(Section):
     min_agreement: Share = Field(
         default=0.99,
         description="Share of rows whose label must equal that of float32. The job stops where a "
-        "sample of 64 rows proves, at 95% confidence, that fewer do; with `int8` where fewer of "
+        "sample of 64 rows proves, at 99% confidence, that fewer do; with `int8` where fewer of "
         "up to 512 rows do, without such a margin.",
     )
     trust_remote_code: bool = Field(

@@ -126,11 +126,6 @@ class Run:
         self._compactor.add(receipt)
         return True
 
-    @property
-    def checked(self) -> bool:
-        """Whether some receipt holds the self-check against float32."""
-        return bool(self._state.tally.agreement)
-
     def totals(self) -> Totals:
         """What this driver knows of the run now; `complete` where it is sealed."""
         return Totals.of(self._state, self._attempts, complete=self._complete)

@@ -57,7 +57,7 @@ class Status:
     manifest: Manifest
     shard_lines: tuple[ShardStatus, ...]
     rejects_by_reason: Mapping[str, int]  # most frequent first
-    agreement: Mapping[str, Mapping[str, Any]]  # attempt -> its latest self-check
+    agreement: Mapping[str, Mapping[str, Any]]  # attempt -> its worst self-check
     replica: Mapping[str, Mapping[str, Any]]  # attempt -> engine, precision, device, ...
     attempt_records: tuple[Attempt, ...]
     last_commit: float | None  # unix seconds; None before the first

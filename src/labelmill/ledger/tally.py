@@ -28,7 +28,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()
         self.damage: list[PlacedBreak] = []
         self.last_commit: dict[str, float] = {}  # attempt -> unix seconds
-        self.agreement: dict[str, Mapping[str, Any]] = {}  # attempt -> its latest self-check
+        self.agreement: dict[str, Mapping[str, Any]] = {}  # attempt -> its worst self-check
         self.replica: dict[str, Mapping[str, Any]] = {}  # attempt -> what its latest split ran on
 
     def add(self, entry: Entry) -> None:
@@ -55,8 +55,9 @@ class Tally:
         attempt = entry["attempt"]
         self.last_commit[attempt] = max(self.last_commit.get(attempt, 0.0), entry["time"])
         self.replica[attempt] = entry["replica"]
-        if entry["agreement"] is not None:
-            self.agreement[attempt] = entry["agreement"]
+        found, worst = entry["agreement"], self.agreement.get(attempt)
+        if found is not None and (worst is None or found["agreement"] < worst["agreement"]):
+            self.agreement[attempt] = found
 
     def seconds(self, attempts: Iterable[Attempt]) -> float:
         """Wall seconds in which at least one attempt worked: from its start to its last commit."""

@@ -56,12 +56,10 @@ class LocalRunner:
         works: Sequence[ReadWork],
         shape: Shape,
         stopping: Stopping,
-        *,
-        check: bool,
     ) -> Generator[Event, None, None]:
         """See Runner; raises ConfigError for far more replicas than cores."""
         self._refuse_crowd(shape.replicas)
-        board = Board(check=check)
+        board = Board()
         replicas = [
             ReplicaProcess(number, recipe, board, self._started) for number in range(shape.replicas)
         ]

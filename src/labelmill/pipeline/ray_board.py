@@ -15,7 +15,7 @@ class RemoteBoard:
         self._handle = handle
 
     @classmethod
-    def create(cls, *, check: bool) -> "RemoteBoard":
+    def create(cls) -> "RemoteBoard":
         """A new board on the driver's own node, so that it lives as long as the driver.
 
         Where its process alone is killed, another one takes its place, and knows nothing.
@@ -25,7 +25,7 @@ class RemoteBoard:
         lasting = ray.remote(Board).options(
             num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=stay
         )
-        return cls(lasting.remote(check=check))
+        return cls(lasting.remote())
 
     def stop(self) -> None:
         """See Board."""
@@ -53,9 +53,9 @@ class RemoteBoard:
         """See Notices."""
         ray.get(self._handle.convict.remote(split, lethal))
 
-    def end(self, split: str, *, checked: bool = False) -> None:
+    def end(self, split: str) -> None:
         """See Notices."""
-        self._handle.end.remote(split, checked=checked)
+        self._handle.end.remote(split)
 
     def post(self, split: str, rows: int, tokens: int) -> None:
         """See Notices."""

@@ -55,11 +55,9 @@ class RayRunner:
         works: Sequence[ReadWork],
         shape: Shape,
         stopping: Stopping,
-        *,
-        check: bool,
     ) -> Generator[Event, None, None]:
         """See Runner; an error of ours comes unwrapped."""
-        board = RemoteBoard.create(check=check)
+        board = RemoteBoard.create()
         arrivals = Arrivals()
         dataset = build(recipe, works, shape, board)
         # A thread takes what comes, so that the driver may look up.

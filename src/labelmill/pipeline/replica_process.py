@@ -193,8 +193,8 @@ class _Board:
     def convict(self, split: str, lethal: Mapping[int, str]) -> None:
         self._ask("convict", split, lethal)
 
-    def end(self, split: str, *, checked: bool = False) -> None:
-        self._tell("end", split, checked=checked)
+    def end(self, split: str) -> None:
+        self._tell("end", split)
 
     def post(self, split: str, rows: int, tokens: int) -> None:
         self._tell("post", split, rows, tokens)

@@ -42,13 +42,10 @@ class Runner(Protocol):
         works: Sequence[ReadWork],
         shape: Shape,
         stopping: Stopping,
-        *,
-        check: bool,
     ) -> Generator[Event, None, None]:
         """Label the pending splits; yields events until all are committed or the stop took effect.
 
-        With `check` the first split that is predicted is compared with float32. Raises whatever a
-        stage raised. Who does not take all events closes the generator.
+        Raises whatever a stage raised. Who does not take all events closes the generator.
         """
         ...
 

@@ -2,8 +2,8 @@
 
 One board a job, in the driver's process or as an actor of a cluster; stages speak to it through
 `Notices`. It holds only what may be lost: counts for the eye, the wish to stop, how often a split
-was begun and a replica began to load, which rows are lethal, and who makes the self-check. It does
-not know what is committed; the ledger does.
+was begun and a replica began to load, and which rows are lethal. It does not know what is
+committed; the ledger does.
 """
 
 from collections import Counter
@@ -18,7 +18,6 @@ class Past:
 
     begun: int = 0  # times it was begun and not ended, since the verdict where there is one
     lethal: Mapping[int, str] | None = None  # the verdict: row -> reason; None: not judged
-    check: bool = False  # compare its sample with float32: nobody else does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +43,8 @@ class Notices(Protocol):
         """Keep the verdict on a split that is begun: whoever begins it again need not judge it."""
         ...
 
-    def end(self, split: str, *, checked: bool = False) -> None:
-        """Note that the replica has come through the split alive, and whether it was compared."""
+    def end(self, split: str) -> None:
+        """Note that the replica has come through the split alive."""
         ...
 
     def post(self, split: str, rows: int, tokens: int) -> None:
@@ -56,11 +55,8 @@ class Notices(Protocol):
 class Board:
     """The board itself, in one process."""
 
-    def __init__(self, *, check: bool = False) -> None:
-        """`check`: one of the splits is to be compared with float32, the first that can be."""
+    def __init__(self) -> None:
         self._stopping = False
-        self._check = check
-        self._checker: str | None = None  # the split that is being compared
         self._loading: Counter[str] = Counter()
         self._idle: Counter[str] = Counter()
         self._begun: Counter[str] = Counter()
@@ -88,10 +84,7 @@ class Board:
 
     def begin(self, split: str) -> Past:
         """See Notices."""
-        check = self._check and self._checker in {None, split}
-        if check:
-            self._checker = split
-        past = Past(begun=self._begun[split], lethal=self._verdicts.get(split), check=check)
+        past = Past(begun=self._begun[split], lethal=self._verdicts.get(split))
         self._begun[split] += 1
         return past
 
@@ -100,12 +93,9 @@ class Board:
         self._verdicts[split] = lethal
         self._begun[split] = 1
 
-    def end(self, split: str, *, checked: bool = False) -> None:
+    def end(self, split: str) -> None:
         """See Notices."""
         self._begun.pop(split, None)
-        self._check = self._check and not checked
-        if self._checker == split:
-            self._checker = None
 
     def post(self, split: str, rows: int, tokens: int) -> None:
         """See Notices."""

@@ -3,7 +3,8 @@
 A split that has taken its replica down twice is suspect: the rows that do it are found in a child
 process (quarantine) and rejected, and the others are predicted as always. A split that kills its
 replica all the same ends the job, so that no split is tried for ever. Rows with non-finite outputs
-are rejects.
+are rejects. In reduced precision each replica compares the first split that it has rows of with
+float32, for another device may compute otherwise.
 """
 
 import time
@@ -40,7 +41,8 @@ class Replica:
         self._recipe = recipe
         self._board = board
         self._task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
-        self._checked = is_checked(self._task, recipe.facts)
+        reduced = recipe.runtime.precision != "float32"
+        self._to_check = reduced and is_checked(self._task, recipe.facts)
         self._inference = open_inference(recipe, compiled=recipe.runtime.compiled)
 
     def predict(self, parcel: Parcel) -> Parcel:
@@ -50,15 +52,15 @@ class Replica:
         split = parcel.head.split.id
         started = time.perf_counter()
         encoded = parcel.encoded()
-        # One without rows would hold the place of the split that is compared with float32.
         past = self._board.begin(split) if len(encoded) else _UNSEEN
         lethal = self._lethal(split, past, encoded)
         encoded = without(encoded, lethal)
         done = self._inference.run(encoded, Poster(self._board, split, encoded))
         parcel = self._labelled(parcel, encoded, done, lethal)
-        if past.check:
+        if self._to_check and len(encoded):
             parcel = parcel.with_head(agreement=self._check(encoded, parcel))
-        self._board.end(split, checked=parcel.head.agreement is not None)
+            self._to_check = False
+        self._board.end(split)
         return parcel.took("predict", time.perf_counter() - started)
 
     def _lethal(self, split: str, past: Past, encoded: Encoded) -> Mapping[int, str]:
@@ -104,11 +106,9 @@ class Replica:
             done.outputs, encoded, fields, processor_of(recipe), recipe.facts, recipe.options
         )
 
-    def _check(self, encoded: Encoded, parcel: Parcel) -> Mapping[str, float] | None:
+    def _check(self, encoded: Encoded, parcel: Parcel) -> Mapping[str, float]:
         """Compare a sample with float32; raises EngineError where it proves too many flips."""
         runtime = self._recipe.runtime
-        if runtime.precision == "float32" or not len(encoded) or not self._checked:
-            return None
         if runtime.quantized is not None:
             return runtime.quantized.agreement  # compared before it was the run's
         labels = parcel.labels()
