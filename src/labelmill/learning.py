@@ -48,6 +48,15 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """How a model is trained for a task where the job does not say."""
+
+    epochs: float = 3.0
+    rate: float = 5e-5  # highest learning rate, of AdamW
+    batch: int = 16  # rows of a step for each worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
     """Model inputs of some rows, as `Task.encode` makes them, and what is to be learned of each.
 

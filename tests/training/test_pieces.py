@@ -17,7 +17,7 @@ from labelmill.batch import Encoded, Ragged
 from labelmill.config.training import TrainingSection
 from labelmill.config.training_arguments import HUB, RESERVED
 from labelmill.errors import ConfigError, EngineError
-from labelmill.learning import IGNORED, Examples
+from labelmill.learning import IGNORED, Defaults, Examples
 from labelmill.training import examples, ray_group
 from labelmill.training.arguments import (
     arguments,
@@ -130,7 +130,7 @@ def test_without_examples_there_is_no_file(tmp_path):
 
 
 def section(**settings) -> TrainingSection:
-    return TrainingSection.model_validate(json.loads(json.dumps(settings)))
+    return TrainingSection.model_validate(json.loads(json.dumps(settings))).settled(Defaults())
 
 
 def test_whatever_training_arguments_take_can_be_set():

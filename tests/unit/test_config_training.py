@@ -10,6 +10,7 @@ from labelmill.config.loading import load_as, load_job
 from labelmill.config.train_job import TrainJob
 from labelmill.config.training import TrainingSection
 from labelmill.errors import ConfigError
+from labelmill.learning import Defaults
 from tests.support.options import task_options
 
 MINIMAL = {
@@ -112,7 +113,7 @@ def test_training_argument_that_would_fail_in_the_workers_is_refused_before(name
 def test_report_to_is_what_the_workers_take(told):
     from labelmill.training.arguments import arguments
 
-    section = TrainingSection.model_validate({"report_to": told})
+    section = TrainingSection.model_validate({"report_to": told}).settled(Defaults())
     chosen = arguments(section, measured=True, device="cpu")["report_to"]
     assert chosen == [told] if isinstance(told, str) else chosen == (told or [])
 

@@ -51,12 +51,16 @@ def _group(job: TrainJob, cluster: Cluster) -> Group:
 
 def _told(plan: Plan) -> dict[str, object]:
     """The plan in a few words; of rows nothing is known yet."""
+    training = plan.job.training
     return {
         "task": plan.job.task,
         "model": plan.checkpoint.source,
         "result": plan.result,
         "standing": "finished" if plan.finished else "begun" if plan.begun else "new",
         "files": plan.preparation.files,
+        "epochs": training.num_train_epochs,
+        "learning_rate": training.learning_rate,
+        "batch": training.per_device_train_batch_size,
         "workers": plan.group.workers,
         "device": plan.group.device,
         "cpus_per_worker": plan.group.cpus,

@@ -10,6 +10,9 @@ from pydantic import Field, JsonValue, model_validator
 
 from labelmill.config.section import Section
 from labelmill.config.values import Auto, Count, Text, Texts
+from labelmill.learning import Defaults
+
+_LORA_RATE = 2e-4  # adapters begin with nothing, and are few
 
 
 class LoraSection(Section):
@@ -32,14 +35,18 @@ class LoraSection(Section):
 class TrainingSection(Section, extra="allow"):
     """How the model is trained, and any other field of transformers' TrainingArguments."""
 
-    num_train_epochs: Annotated[float, Field(gt=0)] = Field(
-        default=3.0, description="Times that every row is seen."
+    num_train_epochs: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Times that every row is seen; null: the task's own, 3 for most "
+        "(docs/training.md).",
     )
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Highest learning rate; null: 5e-5, and 2e-4 with `lora`."
+        default=None,
+        description="Highest learning rate; null: the task's own, 5e-5 for most; 2e-4 with `lora`.",
     )
-    per_device_train_batch_size: Count = Field(
-        default=16, description="Rows of a step for each worker."
+    per_device_train_batch_size: Count | None = Field(
+        default=None,
+        description="Rows of a step for each worker; null: the task's own, 16 for most.",
     )
     gradient_accumulation_steps: Count = Field(
         default=1, description="Batches whose gradients are summed to one step."
@@ -78,6 +85,16 @@ class TrainingSection(Section, extra="allow"):
         if self.early_stopping_patience is not None and not self.load_best_model_at_end:
             raise ValueError("early_stopping_patience needs load_best_model_at_end")
         return self
+
+    def settled(self, defaults: Defaults) -> Self:
+        """With the task's own numbers where the job has none."""
+        rate = _LORA_RATE if self.lora else defaults.rate
+        found = {
+            "num_train_epochs": self.num_train_epochs or defaults.epochs,
+            "learning_rate": self.learning_rate or rate,
+            "per_device_train_batch_size": self.per_device_train_batch_size or defaults.batch,
+        }
+        return self.model_copy(update=found)
 
     @property
     def others(self) -> dict[str, JsonValue]:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from labelmill.batch import Encoded, Ragged
+from labelmill.batch import Encoded, ModelFacts, Ragged
 from labelmill.errors import ConfigError
-from labelmill.learning import Examples
+from labelmill.learning import Defaults, Examples
 from labelmill.ops.languages import Languages
 from labelmill.ops.text_batches import batches
+
+_T5_RATE = 1e-4
 
 
 def refuse_windows(long_text: str) -> None:
@@ -25,6 +27,15 @@ def refuse_windows(long_text: str) -> None:
             "options.long_text: 'window' reads a text in pieces, and what is to be learned belongs "
             "to the whole of it; use 'truncate', and 'window' again for labelling"
         )
+
+
+def defaults(facts: ModelFacts) -> Defaults:
+    """How models that write what they read are trained where the job does not say.
+
+    T5 and its like want a higher rate with AdamW: transformers' page about T5.
+    """
+    usual = Defaults(batch=8)
+    return replace(usual, rate=_T5_RATE) if "t5" in facts.model_type else usual
 
 
 def write_for(

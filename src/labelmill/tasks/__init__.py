@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from labelmill.batch import Encoded, ModelFacts, Outputs, SentenceFacts
 from labelmill.config.section import Section
-from labelmill.learning import Examples, Head, Objective
+from labelmill.learning import Defaults, Examples, Head, Objective
 from labelmill.readouts import Readout
 
 # What is bound to columns by source.columns, and how each comes to `encode`, see `ops.fields`.
@@ -153,6 +153,16 @@ def gold(task: Task, targets: Fields) -> pa.Array:
     """
     made: pa.Array = task.gold(targets)  # type: ignore[attr-defined]  # see `has_gold`
     return made
+
+
+def training_defaults(task: Task, facts: ModelFacts) -> Defaults:
+    """How the task is trained where the job does not say.
+
+    A task that is not trained as most are has the method `defaults(facts)` besides.
+    """
+    told = getattr(task, "defaults", None)
+    found: Defaults = Defaults() if told is None else told(facts)
+    return found
 
 
 def is_trainable(task: Task) -> bool:

@@ -18,7 +18,7 @@ from pydantic import Field
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.labels import LabelsSection
 from labelmill.config.section import Section
-from labelmill.learning import Examples, Head, Objective
+from labelmill.learning import Defaults, Examples, Head, Objective
 from labelmill.ops import hearing, labels, windows
 from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
 from labelmill.readouts import Logits, Readout
@@ -101,6 +101,11 @@ class AudioClassification:
     def head(self, targets: Fields, facts: ModelFacts, options: AudioClassificationOptions) -> Head:
         """See Trainable."""
         return classes.head(targets["label"], facts, options.labels, options.problem_type)
+
+    def defaults(self, facts: ModelFacts) -> Defaults:
+        """See `training_defaults`: as in transformers' guide to the task, in fewer epochs."""
+        del facts
+        return Defaults(epochs=5, rate=3e-5, batch=32)
 
     def objective(self, facts: ModelFacts, options: AudioClassificationOptions) -> Objective:
         """See Trainable: by the problem type."""

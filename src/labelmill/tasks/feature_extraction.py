@@ -19,7 +19,7 @@ from labelmill.config.section import Section
 from labelmill.config.values import Count, Text
 from labelmill.config.windows import WindowsSection
 from labelmill.errors import ConfigError
-from labelmill.learning import Examples, Objective
+from labelmill.learning import Defaults, Examples, Objective
 from labelmill.ops import contrasts, embeddings, labels, tokens, windows
 from labelmill.readouts import Embedding, Pooling, Readout
 from labelmill.tasks import Fields, Work
@@ -173,6 +173,11 @@ class FeatureExtraction:
             dimensions=options.dimensions,
             window=options.long_text == "window",
         )
+
+    def defaults(self, facts: ModelFacts) -> Defaults:
+        """See `training_defaults`: the batch are the negatives."""
+        del facts
+        return Defaults(epochs=1, rate=2e-5, batch=64)
 
     def objective(self, facts: ModelFacts, options: FeatureExtractionOptions) -> Objective:
         """See Trainable."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from labelmill.batch import Encoded, ModelFacts, Outputs, dense
 from labelmill.config.labels import LabelsSection
 from labelmill.config.section import Section
-from labelmill.learning import Examples, Head, Objective
+from labelmill.learning import Defaults, Examples, Head, Objective
 from labelmill.ops import images, labels, pixels
 from labelmill.ops import targets as classes  # `targets` is a parameter in what follows
 from labelmill.readouts import Logits
@@ -91,6 +91,11 @@ class ImageClassification:
     def head(self, targets: Fields, facts: ModelFacts, options: ImageClassificationOptions) -> Head:
         """See Trainable."""
         return classes.head(targets["label"], facts, options.labels, options.problem_type)
+
+    def defaults(self, facts: ModelFacts) -> Defaults:
+        """See `training_defaults`."""
+        del facts
+        return Defaults(batch=32)
 
     def objective(self, facts: ModelFacts, options: ImageClassificationOptions) -> Objective:
         """See Trainable: by the problem type."""

@@ -18,7 +18,7 @@ from labelmill.batch import Encoded, ModelFacts, Outputs, Ragged
 from labelmill.config.section import Section
 from labelmill.config.values import Count
 from labelmill.errors import ConfigError, ModelError
-from labelmill.learning import Examples, Head, Objective
+from labelmill.learning import Defaults, Examples, Head, Objective
 from labelmill.ops import answer_columns, answer_places, answers, question_windows, tokens
 from labelmill.readouts import TokenLogits
 from labelmill.tasks import Fields, Work
@@ -127,6 +127,11 @@ class QuestionAnswering:
         """See Trainable: two numbers a token, whose names no data changes."""
         del targets, facts, options
         return Head(labels=("start", "end"))
+
+    def defaults(self, facts: ModelFacts) -> Defaults:
+        """See `training_defaults`: as transformers' example for SQuAD."""
+        del facts
+        return Defaults(epochs=2, rate=3e-5)
 
     def objective(self, facts: ModelFacts, options: QuestionAnsweringOptions) -> Objective:
         """See Trainable."""

@@ -20,7 +20,7 @@ from labelmill.config.sampling import SamplingSection
 from labelmill.config.section import Section
 from labelmill.config.values import Count, Day, Texts
 from labelmill.errors import ConfigError
-from labelmill.learning import Examples, Objective
+from labelmill.learning import Defaults, Examples, Objective
 from labelmill.ops import chat_answers, chats, next_tokens, prompts, writing
 from labelmill.readouts import Generation
 from labelmill.tasks import Fields, Work
@@ -146,6 +146,11 @@ class TextGeneration:
         del targets
         if options.max_length is not None:
             _limit(facts, options)
+
+    def defaults(self, facts: ModelFacts) -> Defaults:
+        """See `training_defaults`: as TRL's supervised fine-tuning."""
+        del facts
+        return Defaults(rate=2e-5, batch=8)
 
     def objective(self, facts: ModelFacts, options: TextGenerationOptions) -> Objective:
         """See Trainable."""

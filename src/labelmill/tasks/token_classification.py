@@ -23,7 +23,7 @@ from labelmill.config.section import Section
 from labelmill.config.values import Count, Share, Text
 from labelmill.config.windows import WindowsSection
 from labelmill.errors import ConfigError
-from labelmill.learning import Examples, Head, Objective
+from labelmill.learning import Defaults, Examples, Head, Objective
 from labelmill.ops import entities, entity_lists, tag_targets, token_spans, tokens, word_lists
 from labelmill.readouts import Readout, TokenLogits
 from labelmill.tasks import Fields, Work
@@ -130,6 +130,11 @@ class TokenClassification:
         """See Trainable: the tags of words, or BIO tags of the entities of texts."""
         del options
         return tag_targets.head(facts, tags=targets.get("tags"), lists=targets.get("entities"))
+
+    def defaults(self, facts: ModelFacts) -> Defaults:
+        """See `training_defaults`: sets with tags are small."""
+        del facts
+        return Defaults(epochs=5)
 
     def objective(self, facts: ModelFacts, options: TokenClassificationOptions) -> Objective:
         """See Trainable."""

@@ -18,7 +18,7 @@ from labelmill.batch import Encoded, ModelFacts, Outputs
 from labelmill.config.section import Section
 from labelmill.config.values import Text
 from labelmill.config.writing import WritingSection
-from labelmill.learning import Examples, Objective
+from labelmill.learning import Defaults, Examples, Objective
 from labelmill.ops import answer_texts, languages, writing
 from labelmill.readouts import Generation
 from labelmill.tasks import Fields, Work
@@ -116,6 +116,10 @@ class Translation:
         """See Trainable: the checkpoint's own."""
         del targets, facts
         answer_texts.refuse_windows(options.long_text)
+
+    def defaults(self, facts: ModelFacts) -> Defaults:
+        """See `training_defaults`."""
+        return answer_texts.defaults(facts)
 
     def objective(self, facts: ModelFacts, options: TranslationOptions) -> Objective:
         """See Trainable."""

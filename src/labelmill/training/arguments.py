@@ -27,7 +27,6 @@ from labelmill.models.precision import best_on_cpu
 from labelmill.ops.plugins import suggestion
 from labelmill.training.measuring import LOSS, METRICS, PERPLEXITY, main_metric
 
-_RATE, _LORA_RATE = 5e-5, 2e-4
 _WHOLE = "FULL_STATE_DICT"
 _SAMPLING = ("group_by_length", "random", "sequential")
 _LEAST = {"per_device_eval_batch_size": 1, "dataloader_num_workers": 0}
@@ -37,7 +36,8 @@ _UNSEEN = ("azure_ml", "flyte")  # of these transformers cannot say whether they
 def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[str, Any]:
     """Arguments for TrainingArguments, without output_dir; raises ConfigError for what is wrong.
 
-    `measured`: rows are kept back. `device` is "cpu" or "cuda", of the workers.
+    The section is settled. `measured`: rows are kept back. `device` is "cpu" or "cuda", of the
+    workers.
     """
     others = section.others
     for name, value in others.items():
@@ -57,7 +57,7 @@ def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[
     chosen |= {
         "report_to": _reporters(chosen["report_to"]),
         "num_train_epochs": section.num_train_epochs,
-        "learning_rate": section.learning_rate or (_LORA_RATE if section.lora else _RATE),
+        "learning_rate": section.learning_rate,
         "per_device_train_batch_size": section.per_device_train_batch_size,
         "gradient_accumulation_steps": section.gradient_accumulation_steps,
         "bf16": _bf16(section, others, device),

@@ -22,7 +22,7 @@ from labelmill.errors import ConfigError, LedgerError
 from labelmill.learning import Head
 from labelmill.ops import plugins
 from labelmill.storage import absolute, is_local, is_object_store, refuse_no_room
-from labelmill.tasks import Trainable, is_trainable, model_class, sentence
+from labelmill.tasks import Trainable, is_trainable, model_class, sentence, training_defaults
 from labelmill.training import corpus, labelling, manifest, ray_group, weights
 from labelmill.training.arguments import (
     arguments,
@@ -92,6 +92,8 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
         allow_pickle=job.model.allow_pickle,
     )
     facts = checkpoints.facts(checkpoint, task.processor)
+    training = job.training.settled(training_defaults(task, facts))
+    job = job.model_copy(update={"training": training})
     preparation = _preparation(job, task)
     measured = job.data.has_validation or job.data.validation_fraction > 0
     refuse_unknown_metric(job.training, labelling.metrics(task, job.training))
