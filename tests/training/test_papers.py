@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
         training={**training, **steps, "save_steps": 6},
     )  # fmt: skip
     assert place == folder / "model"
-    assert ", 3 labels; " in said[-1]
+    assert re.search(r", 3 labels, from '\w+' \d+ times to '\w+' \d+ times; ", said[-1])
     return folder
 
 
@@ -115,6 +115,7 @@ def test_page_has_identity_and_command_and_needs_no_other_file(page, told):
     for identity in (told["fingerprint"], told["model_digest"], *told["data"]["digests"].values()):
         assert identity in page
     assert "labelmill label label.yaml</pre>" in page
+    assert "times as often as the rarest that is there" in page
     assert not re.search(r"<(script|link)\b|\bsrc=|href=\"http", page)
 
 

@@ -1,8 +1,9 @@
 """What the card of a trained model says of its labels, and of its precision."""
 
 import pytest
+import yaml
 
-from labelmill.reports.training_card import card
+from labelmill.reports.training_card import card, command
 from labelmill.training.results import computed_in
 
 TOLD = {
@@ -24,6 +25,15 @@ def test_commonest_label_is_compared_with_the_rarest_that_is_there(counts):
     said = carded(counts)
     assert "occurs 4.0 times as often as the rarest that is there" in said
     assert "| B-PER | 8 |" in said
+
+
+@pytest.mark.parametrize(("settings", "said"), [({}, False), ({"data.format": "tsv"}, True)])
+def test_command_names_the_format_that_the_training_had_to_name(settings, said):
+    told = TOLD | {"settings": settings, "columns": {"text": "body"}}
+    source = yaml.safe_load(command(told).partition("'END'\n")[2].rpartition("END\n")[0])["source"]
+    assert source == {"path": "corpus/", "columns": {"text": "body"}} | (
+        {"format": "tsv"} if said else {}
+    )
 
 
 def test_one_label_is_compared_with_none():

@@ -39,6 +39,7 @@ def page(told: Told) -> str:
     return environment.from_string(template).render(
         told=told,
         command=command(told),
+        spread=_spread(told),
         account=dict(_account(told)),
         metrics=list(_metrics(told)),
         tables={name: table for name, table in judged["tables"].items() if name != "confusion"},
@@ -52,12 +53,14 @@ def command(told: Told) -> str:
     With the options that it was trained with, for a row is to be read as it was learned.
     """
     columns = f"\n  columns: {json.dumps(told['columns'])}" if told["columns"] else ""
+    wanted = told["settings"].get("data.format", "auto")
+    form = f"\n  format: {wanted}" if wanted != "auto" else ""
     options = f"options: {json.dumps(told['options'])}\n" if told["options"] else ""
     return (
         "cat > label.yaml <<'END'\n"
         f"task: {told['task']}\n"
         f"model: {{path: {json.dumps(told['path'])}}}\n"
-        f"source:\n  path: corpus/  # what is to be labelled{columns}\n"
+        f"source:\n  path: corpus/  # what is to be labelled{form}{columns}\n"
         f"{options}"
         "output: {path: labelled/}\n"
         "END\n"
@@ -119,16 +122,17 @@ def _data(told: Told) -> str:
     rows = [(name, f"{count:,}") for name, count in counts]
     more = f"\n... and {len(rows) - _FEW} more\n" if len(rows) > _FEW else ""
     listed = _table(("label", "times"), rows[:_FEW])
-    return f"## Labels learned from\n\n{_spread(counts)}{listed}{more}"
+    spread = f"{_spread(told)}\n\n" if _spread(told) else ""
+    return f"## Labels learned from\n\n{spread}{listed}{more}"
 
 
-def _spread(counts: Sequence[tuple[str, int]]) -> str:
-    """How far from one another labels are that are there, commonest first."""
-    there = [count for _, count in counts if count]
+def _spread(told: Told) -> str:
+    """How far from one another labels are that are there; '' where there are not two."""
+    there = [count for count in told["data"]["counts"].values() if count]
     if len(there) < 2:
         return ""
-    times = f"{there[0] / there[-1]:.1f}"
-    return f"The commonest label occurs {times} times as often as the rarest that is there.\n\n"
+    times = f"{max(there) / min(there):.1f}"
+    return f"The commonest label occurs {times} times as often as the rarest that is there."
 
 
 def _course(told: Told) -> str:

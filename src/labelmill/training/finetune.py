@@ -283,9 +283,19 @@ def _beginning(plan: Plan, ready: Ready) -> str:
     going_on = plan.state.has_checkpoints
     verb = "going on with" if going_on else "starting"
     precision = computed_in(ready.recipe.arguments)
-    labels = f", {len(data.labels)} labels" if data.counts else ""
     workers = f"{group.workers} worker{'s' if group.workers > 1 else ''}"
     return (
         f"{verb} {plan.result}: {data.train:,} examples to learn from, {data.validation:,} to "
-        f"measure by{labels}; {workers} on {group.device} ({precision})"
+        f"measure by{_labels(data)}; {workers} on {group.device} ({precision})"
+    )
+
+
+def _labels(data: Data) -> str:
+    """How many, and how often the commonest and the rarest that is there."""
+    there = sorted((count, name) for name, count in data.counts.items() if count)
+    if len(there) < 2:
+        return f", {len(data.labels)} labels" if data.counts else ""
+    (least, rare), (most, common) = there[0], there[-1]
+    return (
+        f", {len(data.labels)} labels, from {rare!r} {least:,} times to {common!r} {most:,} times"
     )
