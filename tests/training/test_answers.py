@@ -9,6 +9,7 @@ from labelmill.errors import ConfigError
 from labelmill.evaluation import choosing
 from labelmill.ops import plugins
 from labelmill.training.arguments import metric
+from labelmill.training.judging import judge
 from labelmill.training.loop import train
 from tests.support.labelling import label
 from tests.support.models import save_tiny
@@ -106,6 +107,12 @@ def test_is_what_evaluate_measures_of_the_labelled_rows(tmp_path, task, lora):
     for name, value in expected.items():
         assert measured[f"eval_{name}"] == pytest.approx(value, abs=1e-9)
     assert desk.scores[-1] == measured[f"eval_{TASKS[task][1]}"]
+    judged = judge(last, made.recipe)["metrics"]
+    assert judged.keys() == expected.keys()
+    for name, value in expected.items():
+        low, high = judged[name]["interval"]
+        assert judged[name]["value"] == pytest.approx(value, abs=1e-9)
+        assert low <= value <= high
 
 
 def test_two_workers_label_their_shares(tmp_path):

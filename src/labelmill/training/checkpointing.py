@@ -6,11 +6,12 @@ be half a file. Here all of them wait, and the whole of it is kept or none.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from torch import distributed
 from transformers import (
     EvalPrediction,
@@ -25,7 +26,9 @@ from labelmill.training.measuring import LOWEST
 from labelmill.training.seat import Seat
 
 STATE = "trainer_state.json"
-PREDICTIONS = "validation.npz"
+PREDICTIONS = "validation.npz"  # logits, and what was to be learned
+ANSWERS = "validation.arrow"  # answers in words, and what would be right
+_GOLD = "gold"
 
 
 class Keep(TrainerCallback):
@@ -34,7 +37,8 @@ class Keep(TrainerCallback):
     def __init__(self, seat: Seat, metric: str) -> None:
         self._seat = seat
         self._metric = metric
-        self.seen: EvalPrediction | None = None  # of the last evaluation
+        # Writes what the last evaluation saw into a directory, for `judging`.
+        self.seen: Callable[[Path], None] | None = None
         self._score: tuple[int, float] | None = None  # step and metric of the last evaluation
 
     @override
@@ -57,7 +61,7 @@ class Keep(TrainerCallback):
         directory = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         measured = self._score is not None and self._score[0] == state.global_step
         if state.is_world_process_zero and measured and self.seen is not None:
-            _write_predictions(directory / PREDICTIONS, self.seen)
+            self.seen(directory)
         if args.world_size > 1:
             distributed.barrier()
         self._seat.keep(directory, self._score[1] if self._score and measured else None)
@@ -84,6 +88,21 @@ def _state(checkpoint: Path) -> dict[str, Any]:
     return told
 
 
-def _write_predictions(path: Path, seen: EvalPrediction) -> None:
+def write_predictions(seen: EvalPrediction, directory: Path) -> None:
+    """Keep logits and labels, where each is one array."""
     if isinstance(seen.predictions, np.ndarray) and isinstance(seen.label_ids, np.ndarray):
-        np.savez(path, logits=seen.predictions, labels=seen.label_ids)
+        np.savez(directory / PREDICTIONS, logits=seen.predictions, labels=seen.label_ids)
+
+
+def write_answers(answers: pa.Table, gold: pa.Array, directory: Path) -> None:
+    """Keep the columns of answers, and what is right for each row."""
+    table = answers.append_column(_GOLD, gold)
+    with pa.ipc.new_file(str(directory / ANSWERS), table.schema) as sink:
+        sink.write_table(table)
+
+
+def read_answers(path: Path) -> tuple[pa.Table, pa.Array]:
+    """What `write_answers` kept."""
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    return table.drop_columns([_GOLD]), table[_GOLD].combine_chunks()

@@ -8,6 +8,7 @@ model out, and the scorers of `labelmill evaluate` compare. Every worker labels 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from labelmill.ops import plugins
 from labelmill.stages.inference import Inference
 from labelmill.tasks import Task, has_gold
 from labelmill.training import gold
+from labelmill.training.checkpointing import Keep, write_answers
 from labelmill.training.recipe import TrainRecipe
 
 _Answers = tuple[pa.Table, pa.Array]  # of some rows, and what is right for each
@@ -59,8 +61,10 @@ def scorer_of(task: Task, facts: ModelFacts, options: Any) -> Scorer:
 class Labelling:
     """Metrics of a model as it is; for recipes with gold rows and a readout."""
 
-    def __init__(self, recipe: TrainRecipe) -> None:
+    def __init__(self, recipe: TrainRecipe, keep: Keep) -> None:
+        """`keep` is to keep the answers with the checkpoint."""
         self._recipe = recipe
+        self._keep = keep
         self._checkpoint = localize(recipe.model.checkpoint)
         self._task: Task = plugins.load_class("labelmill.tasks", recipe.task)()
         self._processor = checkpoints.processor(self._checkpoint, self._task.processor)
@@ -75,8 +79,9 @@ class Labelling:
             for fields, wanted in gold.read(Path(self._recipe.gold or ""), rank, workers):
                 table = self._labelled(inference, fields).select(list(scorer.columns))
                 answers.append((table, wanted))
-        for table, wanted in _gathered(answers):
-            scorer.add(table, wanted)
+        given, right = _gathered(answers)
+        self._keep.seen = partial(write_answers, given, right)
+        scorer.add(given, right)
         scored = scorer.scored()
         return scored.counted(np.ones(scored.kinds, np.int64))
 
@@ -144,11 +149,12 @@ def _place() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def _gathered(answers: list[_Answers]) -> list[_Answers]:
+def _gathered(answers: list[_Answers]) -> _Answers:
     """Those of all workers, in their order."""
     _, workers = _place()
-    if workers == 1:
-        return answers
-    every: list[Any] = [None] * workers
-    distributed.all_gather_object(every, answers)
-    return list(chain.from_iterable(every))
+    every: list[Any] = [answers]
+    if workers > 1:
+        every = [None] * workers
+        distributed.all_gather_object(every, answers)
+    tables, gold = zip(*chain.from_iterable(every), strict=True)
+    return pa.concat_tables(tables).combine_chunks(), pa.concat_arrays(gold)

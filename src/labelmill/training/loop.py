@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from labelmill.learning import Objective
 from labelmill.models.quiet import quiet
 from labelmill.readouts import Embedding
 from labelmill.training import attention
-from labelmill.training.checkpointing import Keep, is_finished, waited
+from labelmill.training.checkpointing import Keep, is_finished, waited, write_predictions
 from labelmill.training.collate import Collator
 from labelmill.training.contrast import Contrast
 from labelmill.training.examples import StoredExamples
@@ -68,7 +69,7 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch, resume: Path | None)
     trainer = TaskTrainer(
         loss=_loss(recipe),
         contrast=_contrast(recipe, model),
-        measure=Labelling(recipe) if recipe.gold else None,
+        measure=Labelling(recipe, keep) if recipe.gold else None,
         grouped=recipe.grouped,
         shuffled=recipe.shuffled,
         model=model,
@@ -150,7 +151,7 @@ class _Metrics:
         self._names = names
 
     def __call__(self, seen: EvalPrediction) -> dict[str, float]:
-        self._keep.seen = seen
+        self._keep.seen = partial(write_predictions, seen)
         logits: Any = seen.predictions
         labels: Any = seen.label_ids
         return measure(self._objective, logits, labels, self._names)

@@ -30,7 +30,6 @@ def results(
     """Identity, data, metrics of the checkpoint that became the result, and the whole course."""
     best, last = _state(kept.best), _state(kept.last)
     history = [_plain(entry) for entry in last["log_history"]]
-    names, seed = recipe.facts.labels, recipe.model.seed
     fields = {one.name for one in flat(plugins.load_class("labelmill.tasks", job.task).fields)}
     return {
         "task": job.task,
@@ -53,7 +52,7 @@ def results(
         "epochs": last["epoch"],
         "metric": recipe.metric,
         "metrics": _metrics(history, best["global_step"]),
-        "judged": judge(kept.best, recipe.objective, names, seed),
+        "judged": judge(kept.best, recipe),
         "data": asdict(manifest.data),
         "settings": dict(manifest.settings),
         "history": history,
