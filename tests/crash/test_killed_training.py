@@ -11,11 +11,30 @@ from safetensors.torch import load_file, save_file
 from tests.support.killed_training import SOON, KilledTraining
 from tests.support.models import save_tiny
 from tests.support.process import command
-from tests.support.training import job_of, losses_of, reviews, weights_of, write_rows
+from tests.support.training import job_of, losses_of, reviews, state_of, weights_of, write_rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
+def test_killed_as_a_whole_and_gone_on_with_it_comes_to_the_same_metrics(tmp_path):
+    place = KilledTraining(tmp_path, workers=1)
+    with command("train", str(place.job)) as running:
+        place.wait_for(running, 1)
+        running.kill()
+    before = place.kept()
+    ended = place.run("--json")
+    assert ended.code == 0, ended.err
+    history = state_of(place.reference)["log_history"]
+    assert 0 < before < history[-1]["step"]
+    assert "going on with" in ended.err
+    for name in ("loss", "eval_loss", "eval_accuracy"):
+        found, expected = (
+            [one[name] for one in told if name in one] for told in (ended.told["history"], history)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.faults
 def test_killed_and_gone_on_with_it_is_the_same_training(tmp_path):
     place = KilledTraining(tmp_path)
     place.kill_a_worker_and_then_all()
@@ -51,6 +70,7 @@ def _refuses_another_job(place):
     assert "training.learning_rate: the run has 0.2, this job 0.5" in changed.err
 
 
+@pytest.mark.faults
 def test_killed_and_gone_on_with_behind_a_url_is_the_same_training(tmp_path, s3_bucket):
     """Two workers whose rows, checkpoints, curves and result are on an object store alone."""
     place = KilledTraining(tmp_path, f"{s3_bucket.url}/models/trained")
@@ -77,6 +97,7 @@ def test_killed_and_gone_on_with_behind_a_url_is_the_same_training(tmp_path, s3_
     assert "nothing to do" in again.err
 
 
+@pytest.mark.faults
 def test_what_is_wrong_on_a_worker_is_told_in_a_line(tmp_path):
     """A checkpoint that lacks more than a head is found out where it is loaded."""
     start = save_tiny(tmp_path / "start", "bert", "AutoModelForMaskedLM")

@@ -29,21 +29,21 @@ class KilledTraining:
     Its result is to be at `result`, a path or a URL; None: in the directory.
     """
 
-    def __init__(self, directory: Path, result: str | None = None) -> None:
+    def __init__(self, directory: Path, result: str | None = None, *, workers: int = 2) -> None:
         start = save_tiny(directory / "start", "bert", "AutoModelForMaskedLM")
         path = write_rows(directory / "rows.parquet", reviews(60))
         data = {"train": path, "validation_fraction": 0.2}
         self.reference = Desk(directory / "reference")
         self.place = directory / "trained" / "model"
         self.result = result or str(self.place)
-        for name, workers in (("reference", 1), ("trained", 2)):
+        for name, count in (("reference", 1), ("trained", workers)):
             folder = directory / name
             folder.mkdir(exist_ok=True)
-            batch = {"per_device_train_batch_size": 8 // workers}
+            batch = {"per_device_train_batch_size": 8 // count}
             job = job_of(
                 folder, "text-classification", start, data, model={"config": STILL},
                 training=BASE | batch,
-                resources={"workers": workers, "gpus_per_worker": 0, "cpus_per_worker": 1},
+                resources={"workers": count, "gpus_per_worker": 0, "cpus_per_worker": 1},
                 output={"path": self.result if name == "trained" else str(folder / "model")},
             )  # fmt: skip
             if name == "reference":
