@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,6 +145,22 @@ def test_translations_equal_generate_row_by_row(tiny, architecture):
     expected = plain(path, texts, source=source, max_new_tokens=12, num_beams=1, **how)
     assert found["translation"].to_pylist() == expected
     assert len(set(expected)) >= 3
+
+
+def test_a_pair_without_a_sentence_does_not_choose_the_languages(tiny):
+    facts, processor = known(tiny("mbart"))
+    pair = {"translation_en_to_ro": {"decoder_start_token_id": 250020}}  # as mBART's own say
+    named = replace(facts, writing=replace(facts.writing, by_task=pair))
+    options = TranslationOptions(**chosen("mbart"))
+    given = columns({"text": TEXTS[:1]})
+    for one in (named, facts):
+        TRANSLATION.schema(one, options)
+        processor.src_lang = "en_XX"
+        encoded = TRANSLATION.encode(given, processor, one, options)
+        assert processor.convert_ids_to_tokens(encoded.inputs["input_ids"].tolist())[-1] == "de_DE"
+        assert TRANSLATION.readout(processor, one, options).settings == {
+            "decoder_start_token_id": processor.convert_tokens_to_ids("fr_XX")
+        }
 
 
 def test_settings_of_a_translation_are_those_of_generate(tiny):

@@ -114,8 +114,11 @@ def marked(languages: Languages, text: str) -> bool:
 
 
 def has_pairs(by_task: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a checkpoint's settings by task have pairs of languages, as T5's do."""
-    return any(map(_PAIR.fullmatch, by_task))
+    """Whether a checkpoint's settings by task have sentences for pairs of languages, as T5's do.
+
+    mBART's name a pair too, but say nothing of what stands before a text.
+    """
+    return bool(_pairs(by_task))
 
 
 def pair_prefix(
@@ -125,11 +128,7 @@ def pair_prefix(
 
     Raises ConfigError where this is none of its pairs.
     """
-    pairs = {
-        (found[1], found[2]): str(values.get("prefix", ""))
-        for task, values in by_task.items()
-        if (found := _PAIR.fullmatch(task))
-    }
+    pairs = _pairs(by_task)
     if (source or "", target or "") in pairs:
         return pairs[source or "", target or ""]
     known = ", ".join(f"{one} to {other}" for one, other in sorted(pairs))
@@ -137,6 +136,15 @@ def pair_prefix(
         f"options.source_language, options.target_language: {source!r} to {target!r} is no pair of "
         f"this model; its pairs are {known}; or set options.prefix"
     )
+
+
+def _pairs(by_task: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """The sentence of each pair of languages that has one."""
+    return {
+        (found[1], found[2]): str(values["prefix"])
+        for task, values in by_task.items()
+        if (found := _PAIR.fullmatch(task)) and values.get("prefix")
+    }
 
 
 def _told(languages: Languages, settings: Mapping[str, Any]) -> bool:
