@@ -159,6 +159,12 @@ def test_a_flac_that_was_piped_names_no_length_and_is_whole():
     assert "longer than options.max_seconds" in reason(bytes(data), max_seconds=2)
 
 
+@pytest.mark.parametrize("samples", [SOUND[:100], SOUND[:1], tone(9)])
+def test_a_tag_behind_a_flac_is_no_damage(samples):
+    data = file(samples, "FLAC", "PCM_16")
+    np.testing.assert_array_equal(one(data + b"TAG".ljust(128, b"\0")), one(data))
+
+
 def test_an_mp3_behind_a_tag_is_still_known_to_be_cut_off():
     data = file(SOUND, "MP3")
     tag = b"ID3\x04\x00\x00" + bytes([0, 0, 3, 0]) + b"\x00" * (3 << 7)

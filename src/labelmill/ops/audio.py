@@ -103,7 +103,7 @@ def _decoded(buffer: pa.Buffer, rate: int, max_seconds: float) -> Samples:
 def _blocks(sound: Any, promised: int, max_seconds: float) -> Iterator[Samples]:
     """The sound in one channel; raises _Unheard for fewer frames than promised (0: not at all)."""
     done = 0
-    while len(block := sound.read(_BLOCK, dtype="float32", always_2d=True)):
+    while len(block := _block(sound, promised - done, last=done == promised > 0)):
         done += len(block)
         _refuse_long(done, sound.samplerate, max_seconds)
         if not np.isfinite(block).all():
@@ -116,6 +116,21 @@ def _blocks(sound: Any, promised: int, max_seconds: float) -> Iterator[Samples]:
             f"the sound is damaged or cut off: {done} of the {promised} frames that its header "
             "promises"
         )
+
+
+def _block(sound: Any, left: int, *, last: bool) -> Samples:
+    """The next frames, [frames, channels]; those promised are not read together with others.
+
+    Behind the `last` one may be what is no sound, such as a tag, at which a decoder of FLAC fails.
+    """
+    size = min(left, _BLOCK) if left > 0 else _BLOCK
+    try:
+        block: Samples = sound.read(size, dtype="float32", always_2d=True)
+    except importlib.import_module("soundfile").LibsndfileError:
+        if not last:
+            raise
+        return np.zeros((0, sound.channels), np.float32)
+    return block
 
 
 def _resampled(blocks: Iterable[Samples], rate: int, wanted: int) -> Iterator[Samples]:
