@@ -60,6 +60,16 @@ def test_decode_gray_of_16_bits_keeps_its_high_bytes():
     assert pixels(portable) == expected
 
 
+def test_decode_shades_in_numbers_of_32_bits_are_as_they_are():
+    values = np.array([[0, 1, 128, 255]], np.int32)
+    expected = [[(level,) * 3 for level in (0, 1, 128, 255)]]
+    assert pixels(encoded_as(Image.fromarray(values), "TIFF")) == expected
+    brighter = encoded_as(Image.fromarray(values * 256), "TIFF")
+    assert pixels(brighter) == expected
+    dark = b"P5 4 1 65535\n" + values.astype(">u2").tobytes()
+    assert pixels(dark) == [[(0, 0, 0)] * 4]
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [(np.full((1, 1), 70_000, np.int32), "32 bits"), (np.ones((1, 1), np.float32), "floating")],

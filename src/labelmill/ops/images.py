@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from labelmill.errors import ConfigError
 
@@ -45,7 +46,7 @@ _DAMAGE = (
 )
 _UNSAFE = ("EPS",)  # Pillow starts Ghostscript, which runs the file as a program
 _ORIENTATION = 0x0112  # the tag of EXIF
-_WORDS = 2**16
+_BYTES, _WORDS = 2**8, 2**16
 
 
 class Unreadable(ValueError):  # noqa: N818 - the verdict on a picture, not a fault of ours
@@ -141,13 +142,23 @@ def _upright(picture: "Image.Image", orientation: int) -> "Image.Image":
 def _rgb(picture: "Image.Image") -> "Image.Image":
     """Mode RGB; raises Unreadable for pixels without a known white."""
     if picture.mode.startswith("I"):
-        values = np.asarray(picture)
-        if values.size and (values.min() < 0 or values.max() >= _WORDS):
-            raise Unreadable("the image has pixels of 32 bits, expected 8 or 16")
-        picture = pillow().fromarray((values >> 8).astype(np.uint8))
+        picture = pillow().fromarray(_shades(picture))
     if picture.mode == "F":
         raise Unreadable("the image has pixels of floating point, expected 8 or 16 bits")
     return picture.convert("RGB")
+
+
+def _shades(picture: "Image.Image") -> npt.NDArray[np.uint8]:
+    """The high bytes of 16 bits; numbers that may be larger and are not are shades as they are."""
+    values = np.asarray(picture)
+    least, most = values.min(initial=0), values.max(initial=0)
+    if least < 0 or most >= _WORDS:
+        raise Unreadable("the image has pixels of 32 bits, expected 8 or 16")
+    # Of 32 bits nobody says which number is white; those of portable maps are spread over 16.
+    wide = picture.mode == "I" and picture.format != "PPM"
+    kept = values if wide and most < _BYTES else values >> 8
+    shades: npt.NDArray[np.uint8] = kept.astype(np.uint8)
+    return shades
 
 
 def _said(error: Exception) -> str:
