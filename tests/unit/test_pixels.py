@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import transformers
 from PIL import Image
 
 from labelmill.errors import ModelError
@@ -32,6 +33,20 @@ def strict(width: int) -> Callable[..., dict[str, Any]]:
         return first_red(images, return_tensors)
 
     return process
+
+
+def test_encoded_by_a_processor_that_takes_no_picture_is_refused():
+    processor = transformers.ViTImageProcessorPil(image_mean=[0.5], image_std=[0.5])
+    with pytest.raises(ModelError, match="takes no picture: mean must have 3 elements"):
+        pixels.encoded(column(FILES), processor, 10**6)
+
+
+def test_encoded_a_strip_that_is_not_resized_is_no_error():
+    cropped = {"do_resize": False, "crop_size": {"height": 8, "width": 8}}
+    processor = transformers.BitImageProcessorPil(**cropped)
+    strip = encoded_as(Image.new("RGB", (2000, 1)))
+    encoded = pixels.encoded(column([strip]), processor, 10**4)
+    assert encoded.fixed["pixel_values"].shape == (1, 3, 8, 8)
 
 
 def test_encoded_every_picture_is_in_its_row_as_the_processor_gave_it():

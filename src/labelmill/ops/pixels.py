@@ -26,7 +26,7 @@ def encoded(column: pa.ChunkedArray, processor: Processor, max_pixels: int) -> E
     """Fixed inputs of every picture that can be read, e.g. "pixel_values"; the others in `errors`.
 
     `column` is large_binary without nulls. Raises ModelError where the processor gives pictures of
-    unequal shapes.
+    unequal shapes, or refuses any.
     """
     stack = _Stack(len(column))
     prepare = _Preparation(processor, max_pixels)
@@ -72,7 +72,7 @@ class _Preparation:
         self._process: shades.Process | None = None
 
     def __call__(self, data: memoryview) -> dict[str, Array]:
-        """Raises Unreadable."""
+        """Raises Unreadable, and ModelError for a processor that takes no picture at all."""
         picture = images.decode(data, self._max_pixels)
         _refuse_strip(picture.width, picture.height, self._processor, self._max_pixels)
         try:
@@ -80,10 +80,22 @@ class _Preparation:
                 self._process = shades.processing(self._processor, picture)
             inputs = self._process(picture)
         except ValueError as error:
+            _refuse_useless(self._processor)
             raise images.Unreadable(
                 f"the image processor refuses {picture.width} x {picture.height} pixels: {error}"
             ) from error
         return {name: _one(np.asarray(values)) for name, values in inputs.items()}
+
+
+def _refuse_useless(processor: Processor) -> None:
+    """Raise ModelError where a plain picture is refused too: then it is not the pictures."""
+    try:
+        processor(images=images.pillow().new("RGB", _UNLIKE[0]), return_tensors="np")
+    except ValueError as error:
+        raise ModelError(
+            f"the model's image processor takes no picture: {error}; correct "
+            "preprocessor_config.json"
+        ) from error
 
 
 def _one(values: Array) -> Array:
@@ -96,7 +108,8 @@ def _one(values: Array) -> Array:
 def _refuse_strip(width: int, height: int, processor: Any, max_pixels: int) -> None:
     """A long strip is small until its short side is resized to that of the model."""
     short, long = sorted((width, height))
-    size = getattr(getattr(processor, "image_processor", processor), "size", None)
+    settings = getattr(processor, "image_processor", processor)
+    size = getattr(settings, "size", None) if getattr(settings, "do_resize", True) else None
     edge = getattr(size, "shortest_edge", None)
     if edge is None or getattr(size, "longest_edge", None) is not None:
         return
