@@ -59,6 +59,12 @@ class SoundFacts:
     # Samples that the longest sound of a batch must have in training, where spans of frames are
     # masked (SpecAugment): transformers refuses a batch that is shorter than one of them.
     span: int = 1
+    frames: int = 1  # of which the model gives one answer; an adapter makes one of several
+
+    @property
+    def answer(self) -> int:
+        """Samples from one answer of the model to the next."""
+        return self.stride * self.frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

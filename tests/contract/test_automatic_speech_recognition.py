@@ -139,6 +139,27 @@ def test_ctc_of_long_sounds_agrees_with_the_pipeline(ctc, architecture, chunk, s
     assert_as_the_pipeline(table, expected)
 
 
+def test_ctc_behind_an_adapter_counts_its_own_answers(ctc):
+    """The pipeline counts frames, of which the adapter makes one of eight."""
+    path, answer = ctc("wav2vec2-adapter"), 8 * 320
+    options = Options(timestamps="char", chunk_seconds=2)
+    table = label(path, TASK, {"audio": LONG_FILES}, options)
+    processor = transformers.AutoProcessor.from_pretrained(path)
+    model = transformers.AutoModelForCTC.from_pretrained(path).eval()
+    for row, sound in enumerate(LONG):
+        ids = []
+        for start in range(0, len(sound) - 4 * answer, 8 * answer):  # 12, and 2 at either end
+            piece = sound[start : start + 12 * answer]
+            inputs = processor(piece, sampling_rate=RATE, return_tensors="pt")
+            with torch.inference_mode():
+                heard = model(**inputs).logits[0].argmax(-1).tolist()
+            whole = start + len(piece) == len(sound)
+            ids += heard[2 if start else 0 : None if whole else 10]
+        assert table["transcript"][row].as_py() == processor.decode(ids)
+        last = table["chunks"][row].as_py()[-1]["end"]
+        assert len(sound) / RATE - 1 < last < (len(sound) + answer) / RATE
+
+
 @pytest.mark.parametrize(
     "tokenizer",
     [

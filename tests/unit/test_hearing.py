@@ -52,21 +52,22 @@ def test_pieces_without_a_sample_of_their_own_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("config", "stride", "shortest", "maskable"),
+    ("config", "stride", "shortest", "maskable", "frames"),
     [
-        (transformers.Wav2Vec2Config(), 320, 400, False),
-        (transformers.Wav2Vec2Config(feat_extract_norm="layer"), 320, 400, True),
-        (transformers.Wav2Vec2Config(feat_extract_norm="layer", add_adapter=True), 320, 400, False),
-        (transformers.HubertConfig(feat_extract_norm="layer"), 320, 400, True),
-        (transformers.Data2VecAudioConfig(), 320, 400, False),
-        (transformers.SEWConfig(), 320, 720, False),
+        (transformers.Wav2Vec2Config(), 320, 400, False, 1),
+        (transformers.Wav2Vec2Config(feat_extract_norm="layer"), 320, 400, True, 1),
+        (transformers.Wav2Vec2Config(add_adapter=True), 320, 400, False, 8),
+        (transformers.WavLMConfig(feat_extract_norm="layer", add_adapter=True), 320, 400, False, 8),
+        (transformers.HubertConfig(feat_extract_norm="layer"), 320, 400, True, 1),
+        (transformers.Data2VecAudioConfig(), 320, 400, False, 1),
+        (transformers.SEWConfig(), 320, 720, False, 1),
     ],
 )
-def test_what_the_config_says_of_samples(config, stride, shortest, maskable):
+def test_what_the_config_says_of_samples(config, stride, shortest, maskable, frames):
     """Spans of ten frames are masked in training: 400 samples, and nine more of a stride each."""
     span = 400 + 9 * stride
     assert sound_facts(config) == SoundFacts(
-        stride=stride, shortest=shortest, maskable=maskable, span=span
+        stride=stride, shortest=shortest, maskable=maskable, span=span, frames=frames
     )
 
 

@@ -37,7 +37,15 @@ def sound_facts(config: Any) -> SoundFacts | None:
         and config.feat_extract_norm == "layer"
         and not getattr(config, "add_adapter", False),
         span=_samples(kernels, strides, getattr(config, "mask_time_length", 1)),
+        frames=_frames(config),
     )
+
+
+def _frames(config: Any) -> int:
+    """Frames of which an adapter behind the encoder makes one."""
+    if not getattr(config, "add_adapter", False):
+        return 1
+    return int(config.adapter_stride**config.num_adapter_layers)
 
 
 def _samples(kernels: Any, strides: Any, frames: int) -> int:

@@ -109,7 +109,7 @@ def joined(pieces: Sequence[Ids], stride: int, totals: Sequence[int]) -> Ids:
     """
     last = len(pieces) - 1
     kept = [
-        ids[stride if place else 0 : total - stride if place < last else total]
+        ids[stride if place else 0 : total - stride if place < last else None]
         for place, (ids, total) in enumerate(zip(pieces, totals, strict=True))
     ]
     return np.concatenate([np.zeros(0, np.int64), *kept])

@@ -44,9 +44,12 @@ class Cut:
 def cut(seconds: float, stride_seconds: float, facts: ModelFacts, rate: int) -> Cut:
     """Pieces of so many seconds, rounded to frames of the model as transformers rounds them.
 
+    What pieces share is counted in the model's answers, of which an adapter makes fewer.
     Raises ConfigError where the pieces have no sample of their own.
     """
-    frame = facts.sound.stride if facts.sound else 1
+    frame = 1
+    if facts.sound is not None:
+        frame = facts.sound.answer if stride_seconds else facts.sound.stride
     size = round(seconds * rate / frame) * frame
     stride = round(stride_seconds * rate / frame) * frame
     if size <= 2 * stride:

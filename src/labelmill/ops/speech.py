@@ -40,7 +40,7 @@ def spelled(
     ids = _each(outputs)
     letters = ctc.alphabet(processor.tokenizer, np.concatenate([np.zeros(0, np.int64), *ids]))
     assert facts.sound is not None  # noqa: S101 - else it were no CTC model
-    frame, rate = facts.sound.stride, processor.feature_extractor.sampling_rate
+    frame, rate = facts.sound.answer, processor.feature_extractor.sampling_rate
     totals = [round(samples / frame) for samples in hearing.durations(encoded).tolist()]
     said: dict[int, Said] = {}
     for row, places in _rows(encoded):
