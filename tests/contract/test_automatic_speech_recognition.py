@@ -226,6 +226,24 @@ def test_whisper_tuned_for_a_language_is_asked_for_it(whisper, tmp_path):
     assert table != label(whisper(), TASK, {"audio": FILES}, Options(**SHORT))
 
 
+@pytest.mark.parametrize(
+    "lost", [{"lang_to_id", "task_to_id", "is_multilingual"}, {"task_to_id", "eos_token_id"}]
+)
+def test_whisper_that_does_not_name_its_languages_begins_by_itself(tmp_path, lost):
+    path = tiny_whisper(tmp_path, times=False)
+    place = tmp_path / "generation_config.json"
+    kept = {name: one for name, one in json.loads(place.read_text()).items() if name not in lost}
+    place.write_text(json.dumps(kept))
+    how = {"num_beams": 1, "max_new_tokens": 20}
+    table = label(path, TASK, {"audio": FILES[:2]}, Options(**SHORT, **how))
+    recognize = pipeline(path)
+    expected = [recognize(one.copy(), generate_kwargs=how)["text"] for one in SOUNDS[:2]]
+    assert table["transcript"].to_pylist() == [one.strip() for one in expected]
+    for name, value in [("language", "en"), ("translate", True)]:
+        with pytest.raises(ConfigError, match=rf"options\.{name}: .* 'task_to_id'"):
+            label(path, TASK, {"audio": FILES[:1]}, Options(**SHORT, **{name: value}))
+
+
 def test_whisper_segments_agree_with_the_pipeline(whisper):
     """With one call a window, as here; without, it asks the model again about the silence after."""
     path = whisper(times=True)

@@ -35,7 +35,8 @@ def reader(readout: Transcription, model: Model, checkpoint: Checkpoint) -> Read
             f"model {checkpoint.source!r} has no 'no_timestamps_token_id' in its "
             "generation_config.json and cannot be asked for times; set options.timestamps to 'none'"
         )
-    ends = torch.as_tensor(config.eos_token_id, device=model.device).reshape(-1)
+    ended = [] if config.eos_token_id is None else config.eos_token_id
+    ends = torch.as_tensor(ended, dtype=torch.int64, device=model.device).reshape(-1)
 
     def heard(inputs: Tensors, lengths: torch.Tensor) -> Read:
         del lengths
@@ -56,10 +57,25 @@ def _language(readout: Transcription, config: Any) -> dict[str, str]:
                 "language nor a task; remove it"
             )
         return {}
+    if not hasattr(config, "lang_to_id") or not hasattr(config, "task_to_id"):
+        _refuse_choice(readout)
+        return {}
     if readout.language is None:
         own = readout.task == "transcribe" and _says_itself(config)
         return {} if own else {"task": readout.task}
     return {"task": readout.task, "language": _token(readout.language, config)}
+
+
+def _refuse_choice(readout: Transcription) -> None:
+    """Of a checkpoint from before there were such settings: it begins as it was tuned to."""
+    if readout.language is None and readout.task == "transcribe":
+        return
+    name = "translate" if readout.language is None else "language"
+    raise ConfigError(
+        f"options.{name}: this Whisper model's generation_config.json does not name its languages "
+        "and tasks ('lang_to_id', 'task_to_id'); copy that file from the model it was tuned from, "
+        "or remove the option"
+    )
 
 
 def _says_itself(config: Any) -> bool:
