@@ -127,7 +127,13 @@ def test_settings_are_those_of_generate(tiny):
 
 
 @pytest.mark.parametrize(
-    "own", [{"num_beams": 3, "num_return_sequences": 2}, {"return_dict_in_generate": True}]
+    "own",
+    [
+        {"num_beams": 3, "num_return_sequences": 2},
+        {"return_dict_in_generate": True},
+        {"min_length": 12},  # prompt and new tokens
+        {"no_repeat_ngram_size": 1, "encoder_repetition_penalty": 1.3},
+    ],
 )
 def test_settings_of_a_checkpoint_for_other_shapes_change_no_row(tmp_path, own):
     path = tiny_decoder(tmp_path, "llama")

@@ -21,6 +21,7 @@ from labelmill.checkpoints import Checkpoint, processor
 from labelmill.engines.pytorch.decoding import Decoding, greedy
 from labelmill.engines.pytorch.reading import Model, Pieces, Read, Reader, Tensors
 from labelmill.engines.pytorch.sampling import drawn
+from labelmill.engines.pytorch.together import by_length
 from labelmill.errors import ConfigError
 from labelmill.readouts import FINISH, Generation
 
@@ -62,7 +63,16 @@ def reader(readout: Generation, model: Model, checkpoint: Checkpoint) -> Reader:
         )
         return _answer(ids, start, config, decoding.ends)
 
-    return read
+    encodes = bool(module.config.is_encoder_decoder)
+    return by_length(read) if _counts_padding(config, encodes=encodes) else read
+
+
+def _counts_padding(config: Any, *, encodes: bool) -> bool:
+    """Whether a setting, as generate obeys it, takes the padding of a prompt for its tokens."""
+    penalty = config.encoder_repetition_penalty
+    if config.encoder_no_repeat_ngram_size or penalty not in (None, 1.0):
+        return True
+    return not encodes and bool(config.min_length or config.no_repeat_ngram_size)
 
 
 def _settings(readout: Generation) -> dict[str, Any]:

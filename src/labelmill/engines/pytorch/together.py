@@ -36,9 +36,15 @@ Kinds = Callable[[Tensors, torch.Tensor], torch.Tensor]  # -> [batch] on the CPU
 def apart(read: Reader, module: Any) -> Reader:
     """The same, with calls of those sequences alone that the model may be given at once."""
     kinds = _kinds(module)
-    if kinds is None:
-        return read
+    return read if kinds is None else _grouped(read, kinds)
 
+
+def by_length(read: Reader) -> Reader:
+    """The same, with calls of sequences of one length alone."""
+    return _grouped(read, lambda _, lengths: lengths)
+
+
+def _grouped(read: Reader, kinds: Kinds) -> Reader:
     def grouped(inputs: Tensors, lengths: torch.Tensor) -> Read:
         told = kinds(inputs, lengths)
         groups = [torch.nonzero(told == kind)[:, 0] for kind in torch.unique(told)]
