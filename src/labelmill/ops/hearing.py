@@ -17,6 +17,7 @@ from labelmill.errors import ConfigError, ModelError
 from labelmill.ops import audio
 
 _SAMPLES = "samples"  # no model takes an input of this name
+_UNLIKE = (0.5, 1.0)  # seconds
 _WINDOW = 0.025  # seconds; less than that makes no column of a spectrogram
 
 
@@ -74,6 +75,8 @@ def encoded(
     """
     rate = int(extractor.sampling_rate)
     shortest = facts.sound.shortest if facts.sound else int(_WINDOW * rate)
+    if facts.sound is None:
+        _refuse_unlike(_tried(extractor, rate), extractor)
     rows: list[int] = []
     samples: list[int] = []
     inputs: list[npt.NDArray[np.float32]] = []
@@ -87,7 +90,7 @@ def encoded(
                 rows.append(row)
                 inputs.append(_features(extractor, sound[start:stop], rate))
                 samples.append(stop - start)
-    heard = _sequences(inputs, extractor.model_input_names[0], facts, type(extractor).__name__)
+    heard = _sequences(inputs, extractor, facts)
     return replace(
         heard,
         rows=np.array(rows, np.int32),
@@ -107,10 +110,23 @@ def _features(extractor: Any, samples: audio.Samples, rate: int) -> npt.NDArray[
     return features.astype(np.float32, copy=False)
 
 
-def _sequences(
-    inputs: list[npt.NDArray[np.float32]], name: str, facts: ModelFacts, extractor: str
-) -> Encoded:
+def _tried(extractor: Any, rate: int) -> set[tuple[int, ...]]:
+    """The shapes that sounds of unlike lengths get: those of a split may all be of one."""
+    silence = (np.zeros(int(seconds * rate), np.float32) for seconds in _UNLIKE)
+    return {_features(extractor, samples, rate).shape for samples in silence}
+
+
+def _refuse_unlike(shapes: set[tuple[int, ...]], extractor: Any) -> None:
+    if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
+        raise ModelError(
+            f"{type(extractor).__name__!r} makes inputs of the shapes {sorted(shapes)!r}; expected "
+            "samples, or spectrograms of one shape; this kind of model is not supported"
+        )
+
+
+def _sequences(inputs: list[npt.NDArray[np.float32]], extractor: Any, facts: ModelFacts) -> Encoded:
     """The inputs of the model, without what they belong to."""
+    name = extractor.model_input_names[0]
     rows = np.zeros(len(inputs), np.int32)
     if facts.sound is not None:
         return Encoded(
@@ -120,12 +136,7 @@ def _sequences(
             unit=facts.sound.stride,
             uneven=facts.sound.maskable,
         )
-    shapes = {features.shape for features in inputs}
-    if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
-        raise ModelError(
-            f"{extractor!r} makes inputs of the shapes {sorted(shapes)!r}; expected samples, or "
-            "spectrograms of one shape; this kind of model is not supported"
-        )
+    _refuse_unlike({features.shape for features in inputs}, extractor)
     return Encoded(
         rows=rows,
         # Columns of a spectrogram; of two of them, or of a patch as dear, a model makes a token.
