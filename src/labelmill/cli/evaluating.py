@@ -5,7 +5,7 @@ from labelmill.errors import ConfigError, StorageError
 from labelmill.evaluation.evaluation import Wish, evaluate
 from labelmill.reports.checking import Checking
 from labelmill.reports.evaluation import metrics
-from labelmill.storage import absolute, bulk, canonical, open_store, split_url
+from labelmill.storage import absolute, canonical, open_store, put, split_url
 
 
 def evaluating(wish: Wish, page: str | None, *, as_json: bool) -> int:
@@ -51,6 +51,5 @@ def _replace(place: str, data: bytes) -> None:
     parent, name = split_url(absolute(place))
     store = open_store(parent)
     store.delete(name)
-    # A store that repeats a request whose answer was lost finds its own file there.
-    if not store.create(name, data) and bulk.read(store, name) != data:
+    if not put(store, name, data):
         raise StorageError(f"{place!r} is written by somebody else at this moment; try again")

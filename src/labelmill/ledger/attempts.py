@@ -12,7 +12,7 @@ from typing import Any, Self
 import labelmill
 from labelmill.errors import LedgerError
 from labelmill.ledger import lines, names
-from labelmill.storage import Store, bulk
+from labelmill.storage import Store, bulk, put
 
 
 def _new_name() -> str:
@@ -34,8 +34,7 @@ class Attempt:
     def begin(self, store: Store) -> None:
         """Record the attempt; raises LedgerError where its name is taken by another."""
         path, data = names.attempt(self.name), json.dumps(asdict(self)).encode()
-        # A store that repeats a request whose answer was lost finds its own file there.
-        if not store.create(path, data) and bulk.read(store, path) != data:
+        if not put(store, path, data):
             raise LedgerError(
                 f"an attempt {self.name!r} is recorded already in {store.url!r}; give each a new "
                 "name"

@@ -15,6 +15,7 @@ from labelmill.storage.opening import (
     open_filesystem,
     open_store,
 )
+from labelmill.storage.own import put
 from labelmill.storage.remote import is_object_store
 from labelmill.storage.room import refuse_no_room
 from labelmill.storage.store import Entry, FileMissing, Kind, Store
@@ -39,6 +40,7 @@ __all__ = [
     "open_file",
     "open_filesystem",
     "open_store",
+    "put",
     "refuse_no_room",
     "split_url",
     "upload",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labelmill.errors import StorageError
+from labelmill.storage import own
 from labelmill.storage.opening import open_remote
-from labelmill.storage.store import Store
 from labelmill.storage.urls import join
 
 _PIECE = 16 << 20  # bytes of a request
@@ -29,8 +29,7 @@ def upload(folder: Path, url: str, *, last: Sequence[str] = ()) -> None:
         store.delete(name)
     for name in sorted(names, key=lambda name: last.index(name) if name in last else -1):
         store.delete(name)
-        # A store that repeats a request whose answer was lost finds its own file there.
-        if not store.create_from(name, folder / name) and not _same(store, name, folder / name):
+        if not own.put_from(store, name, folder / name):
             raise StorageError(
                 f"{join(url, name)!r} was written by another process at the same time; run only "
                 "one job with this output"
@@ -54,12 +53,3 @@ def clear(url: str) -> None:
     store = open_remote(url)
     for entry in list(store.list()):
         store.delete(entry.path)
-
-
-def _same(store: Store, name: str, file: Path) -> bool:
-    """Whether what lies in the store is the file, byte by byte."""
-    with store.open(name) as there, file.open("rb") as here:
-        while piece := here.read(_PIECE):
-            if there.read(_PIECE) != piece:
-                return False
-        return not there.read(1)

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from labelmill.config.fingerprint import TRAINING_EXEMPT, differences, fingerprint, leaves
 from labelmill.config.train_job import TrainJob
 from labelmill.errors import FingerprintChanged, LedgerError
-from labelmill.storage import Store, bulk, join
+from labelmill.storage import Store, bulk, join, put
 
 MANIFEST = "training.json"
 
@@ -49,7 +49,7 @@ class TrainManifest:
     def save(self, state: Store) -> None:
         """Write it, whole or not at all; raises LedgerError where another one is there."""
         content = (json.dumps(asdict(self), indent=1) + "\n").encode()
-        if not state.create(MANIFEST, content) and bulk.read(state, MANIFEST) != content:
+        if not put(state, MANIFEST, content):
             raise LedgerError(
                 f"{join(state.url, MANIFEST)!r} was written by another process at the same time; "
                 "train with one command only"
