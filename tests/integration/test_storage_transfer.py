@@ -114,3 +114,14 @@ def test_object_stores_are_told_from_others() -> None:
     assert not is_object_store("/a/directory")
     assert not is_object_store("https://host/x")
     assert not is_object_store("memory://x")
+
+
+def test_nothing_is_deleted_where_nothing_is(
+    s3_bucket: S3Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_: object) -> None:
+        raise StorageError("access denied")
+
+    monkeypatch.setattr(type(open_remote(s3_bucket.url)), "delete", deny)
+    upload(written(tmp_path / "here", {"x": b"x", "z": b"z"}), f"{s3_bucket.url}/m", last=("x",))
+    assert s3_bucket.keys() == ["m/x", "m/z"]

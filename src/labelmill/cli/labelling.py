@@ -15,6 +15,7 @@ from labelmill.config.resources import ResourcesSection
 from labelmill.engines import Use
 from labelmill.errors import UnfinishedRun
 from labelmill.ledger.attempts import Attempt
+from labelmill.ledger.names import ROOT
 from labelmill.ledger.opening import require_openable
 from labelmill.ledger.run import Run, ShardWork
 from labelmill.ledger.status import Status, read_status, status_of
@@ -29,7 +30,7 @@ from labelmill.reports.progress import Progress
 from labelmill.reports.summary import summary
 from labelmill.stages.quantization import with_int8
 from labelmill.stages.read import ReadWork
-from labelmill.storage import open_store
+from labelmill.storage import join, open_store
 
 WHOLE, UNFINISHED, SPOILT = 0, 3, 4  # exit codes; the others are the errors' own
 
@@ -110,6 +111,7 @@ class Labelling:
             self._run.close()
         if self._stop is None:
             self._seal()
+        self._tell_litter()
 
     def _seal(self) -> None:
         """Declare the run whole; a driver of one slice may not be the last to end."""
@@ -120,6 +122,14 @@ class Labelling:
             if self._slice is None or self._run.pending(self._slice):
                 raise
             self._progress.say(f"this slice is done, the run is not: {unfinished}")
+
+    def _tell_litter(self) -> None:
+        if self._run.undeleted is not None:
+            self._progress.say(
+                f"nothing is lost, but every attempt opens the run more slowly, as receipts that "
+                f"are not needed cannot be deleted: {self._run.undeleted}; allow deletion below "
+                f"{join(self._plan.job.output.path, ROOT)!r} (on S3: s3:DeleteObject)"
+            )
 
     def verdict(self, status: Status) -> tuple[int, str]:
         """The exit code, and the reason where it is not 0."""

@@ -15,16 +15,19 @@ from labelmill.errors import CorruptRun
 from labelmill.ledger import names
 from labelmill.ledger.commit import load, part_checksum, settle
 from labelmill.ledger.coverage import Marks
+from labelmill.ledger.litter import Litter, free
 from labelmill.ledger.part_names import parse_part
 from labelmill.ledger.receipt import Receipt
 from labelmill.ledger.state import State
 from labelmill.ledger.voids import Void
 from labelmill.splits import Split
-from labelmill.storage import FileMissing, Store, bulk
+from labelmill.storage import FileMissing, Store
 
 # What pandas, DuckDB, Spark or `datasets` would read together with parts. `datasets` looks for them
 # anywhere in a name: in `a.parquet.bak` as in `a.jsonl.gz`.
 DATA = frozenset({"parquet", "jsonl", "ndjson", "json", "csv", "tsv", "arrow", "txt"})
+
+_VOID = "it is a void receipt with the name of one to come"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +101,19 @@ def adopt(store: Store, state: State, unexplained: Iterable[str]) -> list[str]:
     return [path for path in paths if not _resolve(store, state, path, prepared)]
 
 
-def clean(store: Store, state: State) -> None:
-    """Delete the single receipts that do not count and the prepared ones that nobody needs.
+def clean(store: Store, state: State, litter: Litter) -> None:
+    """Delete the receipts that do not count or stand elsewhere, and prepared ones nobody needs.
 
     A prepared receipt is needed until its split has its receipt, whoever wrote it: its part may be
     on its way from an attempt that we take for dead. Void receipts go last, see `adopt`.
     """
-    bulk.delete_all(store, state.spent)
+    for path in sorted(state.barring):
+        free(store, path, _VOID)
+    litter.remove(state.spent - state.barring)
+    litter.remove(state.bound)
     waiting = (entry.path for entry in store.list(names.PREPARED))
     loaded = threads.spread(lambda path: load(store, path), waiting)
-    bulk.delete_all(store, [path for path, each in loaded if each and _covered(state, each.split)])
+    litter.remove([path for path, each in loaded if each and _covered(state, each.split)])
 
 
 def _resolve(store: Store, state: State, path: str, prepared: dict[str, list[str]]) -> bool:
@@ -120,7 +126,7 @@ def _resolve(store: Store, state: State, path: str, prepared: dict[str, list[str
     if live:
         return _adopted(store, state, live[0])
     if receipts or found in state.void_parts.get(path, ()):
-        store.delete(path)
+        free(store, path, "it is the part of a shard that was replaced, or of a void receipt")
         return True
     return False
 
@@ -139,8 +145,9 @@ def _adopted(store: Store, state: State, receipt: Receipt) -> bool:
     path = names.receipt(receipt.split.id, receipt.generation)
     if path in state.spent:
         # A void receipt holds the name; from now on the prepared one explains the part.
-        store.delete(path)
+        free(store, path, _VOID)
         state.spent.discard(path)
+        state.barring.discard(path)
     standing = settle(store, receipt)
     if standing is not None and state.add(standing.to_entry()):
         state.live.append(path)

@@ -126,6 +126,11 @@ class Run:
         self._compactor.add(receipt)
         return True
 
+    @property
+    def undeleted(self) -> StorageError | None:
+        """Why files that nobody needs stay in the ledger; None where none had to."""
+        return self._compactor.litter.refusal
+
     def totals(self) -> Totals:
         """What this driver knows of the run now; `complete` where it is sealed."""
         return Totals.of(self._state, self._attempts, complete=self._complete)
@@ -193,7 +198,7 @@ class Run:
         )
 
     def _tidy(self) -> None:
-        clean(self._store, self._state)
+        clean(self._store, self._state, self._compactor.litter)
         self._compactor.gather(self._state.live)
         self._compactor.flush()
         self._compactor.bind(self._state.segments)

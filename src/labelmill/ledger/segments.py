@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from labelmill import threads
 from labelmill.ledger import lines, names, volumes
 from labelmill.ledger.commit import load
+from labelmill.ledger.litter import Litter
 from labelmill.ledger.receipt import Entry, Receipt
 from labelmill.ledger.state import State, Told
 from labelmill.splits import Reject
-from labelmill.storage import Store, bulk
+from labelmill.storage import Store
 
 RECEIPTS = 200  # a segment
 SEGMENTS = 40  # a volume
@@ -40,6 +41,7 @@ class Compactor:
         self, store: Store, attempt: str, size: int = RECEIPTS, segments: int = SEGMENTS
     ) -> None:
         self._store = store
+        self.litter = Litter(store)
         self._attempt = attempt
         self._size = size
         self._limit = segments
@@ -65,7 +67,8 @@ class Compactor:
         """Take segments that lie there, whosesoever; enough of them are bound at once."""
         self._segments = sorted({*self._segments, *segments})
         while len(self._segments) >= self._limit:
-            volumes.bind(self._store, self._free_name(), self._segments[: self._limit])
+            some = self._segments[: self._limit]
+            volumes.bind(self._store, self._free_name(), some, self.litter)
             del self._segments[: self._limit]
 
     def flush(self) -> None:
@@ -74,7 +77,7 @@ class Compactor:
             return
         segment = self._write(self._free_name())
         taken = [names.receipt(each.split.id, each.generation) for each in self._waiting]
-        bulk.delete_all(self._store, taken)
+        self.litter.remove(taken)
         self._waiting, self._characters = [], 0
         self.bind([segment])
 

@@ -34,7 +34,7 @@ class State:
         self._store = store
         singles = dict(self._read_singles())
         segments = dict(bulk.read_all(store, _listed(store, names.SEGMENTS)))  # few: see `segments`
-        self.segments = list(segments)
+        self.segments: list[str] = []  # that stand in no volume
         self._volumes = _listed(store, names.VOLUMES)
         self.records = ShardRecords(store, news)
         self.voids = Voids(store, voids)
@@ -43,6 +43,8 @@ class State:
         self.tally = Tally()
         self.live: list[str] = []  # single receipts that count and stand nowhere else
         self.spent: set[str] = set()  # single receipts that are void or stand elsewhere too
+        self.barring: set[str] = set()  # those of them whose name a pending split needs
+        self.bound: list[str] = []  # segments that stand in a volume too
         self.void_parts: dict[str, set[str]] = {}  # part -> checksums that void receipts gave it
         self._load(singles, segments)
 
@@ -86,17 +88,29 @@ class State:
 
     def _load(self, singles: Mapping[str, Entry], segments: Mapping[str, bytes]) -> None:
         compacted = bulk.read_all(self._store, self._volumes)
+        bound = set[str]()
         for path, data in itertools.chain(segments.items(), compacted):
             try:
-                for _, entry in volumes.unbind(path, data):
+                for segment, entry in volumes.unbind(path, data):
                     self.add(entry)
+                    if segment != path:
+                        bound.add(segment)
             except lines.ODD as err:
                 raise lines.broken(path, err) from err
+        self.segments = [path for path in segments if path not in bound]
+        self.bound = [path for path in segments if path in bound]
         for path, entry in singles.items():
-            if self.add(entry):
-                self.live.append(path)
-            else:
-                self.spent.add(path)
+            self._load_single(path, entry)
+
+    def _load_single(self, path: str, entry: Entry) -> None:
+        if self.add(entry):
+            self.live.append(path)
+            return
+        self.spent.add(path)
+        shard = self.coverage.get(entry["shard"])
+        pending = shard is not None and shard.part_size(entry["index"]) is None
+        if pending and shard is not None and shard.generation == entry["generation"]:
+            self.barring.add(path)
 
     def _read_singles(self) -> Iterator[tuple[str, Entry]]:
         found = bulk.read_all(self._store, _listed(self._store, names.RECEIPTS))

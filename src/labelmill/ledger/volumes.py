@@ -9,20 +9,21 @@ is left out in binding, void receipts neither. A volume is never changed nor del
 from collections.abc import Iterator, Sequence
 
 from labelmill.ledger import lines, names
+from labelmill.ledger.litter import Litter
 from labelmill.ledger.receipt import Entry
 from labelmill.storage import Store, bulk
 
 _HEADING = "segment"  # the one key of the line before the entries of a segment
 
 
-def bind(store: Store, name: str, segments: Sequence[str]) -> None:
+def bind(store: Store, name: str, segments: Sequence[str], litter: Litter) -> None:
     """Write those of the segments that are still there into one volume, then delete them."""
     bound = list(bulk.read_all(store, segments))
     if not bound:
         return
     # Files of gzip may be joined as they are.
     store.create(names.volume(name), b"".join(_heading(path) + data for path, data in bound))
-    bulk.delete_all(store, [path for path, _ in bound])
+    litter.remove([path for path, _ in bound])
 
 
 def unbind(path: str, data: bytes) -> Iterator[tuple[str, Entry]]:
