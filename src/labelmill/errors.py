@@ -19,11 +19,20 @@ A message says what is wrong, where, what was found, what was expected, and what
 two ASCII sentences with values in `repr`. `exit_code` is the status that the command ends with.
 """
 
+from typing_extensions import override
+
+from labelmill.masking import masked
+
 
 class LabelmillError(Exception):
     """Base of the tree; `exit_code` is the process status the command ends with."""
 
     exit_code = 1
+
+    @override
+    def __str__(self) -> str:
+        """The message, without the secrets of a URL in it: it ends in logs and pages."""
+        return masked(super().__str__())
 
 
 class ConfigError(LabelmillError):

@@ -78,8 +78,6 @@ def test_part_of_a_replaced_shard_that_cannot_be_deleted_is_named() -> None:
     damaged = (Break(start=10, stop=None, reason="cut"),)
     label(open_run(inner, [a_shard()]), inner, splits=1, breaks=damaged)
     mended = [a_shard(version="2")]
-    with pytest.raises(
-        StorageError, match=r"mem://run/a\.jsonl-00000\.parquet' must be deleted"
-    ):
+    with pytest.raises(StorageError, match=r"mem://run/a\.jsonl-00000\.parquet' must be deleted"):
         open_run(failing(inner, "delete", ""), mended, "two")
     assert open_run(inner, mended, "three").pending()

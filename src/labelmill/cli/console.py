@@ -12,6 +12,7 @@ import click
 from rich.console import Console, RenderableType
 
 from labelmill.errors import StorageError
+from labelmill.masking import masked
 
 _RESULTS: ContextVar[TextIO | None] = ContextVar("results", default=None)
 
@@ -34,7 +35,7 @@ def stdout() -> TextIO:
 
 def note(text: str) -> None:
     """Print a line for people that is no result."""
-    click.echo(f"labelmill: {text}", err=True)
+    click.echo(f"labelmill: {masked(text)}", err=True)
 
 
 def result(told: RenderableType | dict[str, Any]) -> bool:
@@ -59,7 +60,7 @@ def _drawn(told: RenderableType) -> str:
     plain = Console(file=stdout(), soft_wrap=True, highlight=False, markup=False, emoji=False)
     with plain.capture() as drawn:  # else it ends the process where nobody reads on
         plain.print(told)
-    return drawn.get()
+    return masked(drawn.get())
 
 
 def _forget(stream: TextIO) -> None:

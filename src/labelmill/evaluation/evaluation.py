@@ -28,6 +28,7 @@ from labelmill.evaluation.tagging import TaggingScorer
 from labelmill.ledger.receipt import Entry
 from labelmill.ledger.state import State
 from labelmill.ledger.status import Status, status_of
+from labelmill.masking import masked
 from labelmill.ops import plugins, word_lists
 from labelmill.storage import open_store
 
@@ -93,8 +94,8 @@ class _Pass:
         return Evaluation(
             output=self._store.url,
             task=str(settings["task"]),
-            model=str(self._manifest.provenance["model"]),
-            gold=self._wish.gold,
+            model=masked(str(self._manifest.provenance["model"])),
+            gold=masked(self._wish.gold),
             key=self._wish.key,
             complete=status.complete,
             splits_done=status.splits_done,

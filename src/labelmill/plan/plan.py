@@ -21,6 +21,7 @@ from labelmill.config.job import LabelJob
 from labelmill.engines import Use
 from labelmill.ledger.manifest import Manifest
 from labelmill.ledger.part_names import require_names
+from labelmill.masking import masked
 from labelmill.ops import plugins
 from labelmill.ops.columns import output_schema
 from labelmill.ops.fields import TYPES
@@ -183,8 +184,8 @@ class _Draft:
 
     def _provenance(self) -> dict[str, Any]:
         return {
-            "model": self.checkpoint.source,
+            "model": masked(self.checkpoint.source),
             "revision": self.checkpoint.revision,
-            "source": list(self.job.source.path),
+            "source": [masked(path) for path in self.job.source.path],
             "device": self.resolved.device,
         }

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from labelmill.ledger.status import Status
+from labelmill.masking import masked
 from labelmill.plan.plan import Plan
 
 _LISTED = 20  # shards by name
@@ -45,7 +46,7 @@ class DryRun:
             "output": plan.job.output.path,
             "resumes": plan.resumes,
             "task": plan.job.task,
-            "model": plan.checkpoint.source,
+            "model": masked(plan.checkpoint.source),
             "engine": plan.resolved.engine,
             "precision": plan.resolved.precision,
             "device": plan.resolved.device,
@@ -59,7 +60,7 @@ class DryRun:
             "splits": self.splits(),
             "splits_done": status.splits_done if status else 0,
             "rows_done": status.rows_read if status else 0,
-            "foreign": list(plan.listing.foreign),
+            "foreign": [masked(url) for url in plan.listing.foreign],
             "unreadable": dict(plan.reading.unreadable),
             "schema": {field.name: str(field.type) for field in plan.manifest.schema},
         }

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from labelmill.masking import masked
 from labelmill.reports.outlook import View
 
 _PLAIN_EVERY = 10.0  # seconds
@@ -56,4 +57,4 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(masked(text)), soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
+from labelmill.masking import masked
 from labelmill.reports.evaluation import number
 from labelmill.training.seat import Standing
 
@@ -67,7 +68,7 @@ class TrainingProgress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(masked(text)), soft_wrap=True)
 
 
 def finished(told: Mapping[str, Any]) -> RenderableType:

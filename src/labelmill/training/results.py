@@ -13,6 +13,7 @@ import transformers
 
 import labelmill
 from labelmill.config.train_job import TrainJob
+from labelmill.masking import masked
 from labelmill.ops import plugins
 from labelmill.ops.fields import flat
 from labelmill.training.checkpointing import STATE
@@ -33,7 +34,7 @@ def results(
     fields = {one.name for one in flat(plugins.load_class("labelmill.tasks", job.task).fields)}
     return {
         "task": job.task,
-        "model": recipe.model.checkpoint.source,
+        "model": masked(recipe.model.checkpoint.source),
         "revision": recipe.model.checkpoint.revision,
         "model_digest": recipe.model.checkpoint.digest,
         "fingerprint": manifest.fingerprint,
