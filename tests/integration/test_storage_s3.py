@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from s3fs import S3FileSystem
 
 from labelmill.errors import InputError, StorageError
 from labelmill.source import list_shards, recheck
@@ -102,6 +104,24 @@ def test_shards_of_a_bucket_are_listed_and_rechecked(s3_bucket: S3Bucket) -> Non
         recheck(listing.shards[0])
     with pytest.raises(InputError, match=r"did you mean 'in'\?"):
         list_shards([f"{s3_bucket.url}/inn"])
+
+
+def test_folder_that_cannot_be_listed_is_not_left_out_of_a_glob(
+    s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("in/a/1.jsonl", "in/b/1.jsonl"):
+        s3_bucket.put(key, b"{}\n")
+    listing = S3FileSystem._lsdir
+
+    async def denied(self: S3FileSystem, path: str, *args: Any, **options: Any) -> Any:
+        if path.endswith("in/b"):
+            raise PermissionError("Access Denied")
+        return await listing(self, path, *args, **options)
+
+    assert len(list_shards([f"{s3_bucket.url}/in/*/*.jsonl"]).shards) == 2
+    monkeypatch.setattr(S3FileSystem, "_lsdir", denied)
+    with pytest.raises(StorageError, match="access denied"):
+        list_shards([f"{s3_bucket.url}/in/*/*.jsonl"])
 
 
 def test_slash_at_the_end_means_what_lies_below_a_name(s3_bucket: S3Bucket) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from fsspec.implementations.memory import MemoryFileSystem
 
 from labelmill.errors import ConfigError, StorageError
 from labelmill.storage import (
@@ -277,6 +279,7 @@ def test_open_store_of_an_unknown_scheme_is_a_config_error() -> None:
 def test_open_store_without_its_package_says_what_to_install(url: str, extra: str) -> None:
     without = f"""
 import sys
+import uuid
 sys.modules["s3fs"] = sys.modules["gcsfs"] = sys.modules["adlfs"] = None
 from labelmill.storage import open_store
 open_store({url!r})
@@ -456,3 +459,23 @@ def test_name_that_no_file_can_have_is_missing(tmp_path, name):
     (tmp_path / "a").write_bytes(b"content")
     with pytest.raises(FileMissing):
         open_store(str(tmp_path)).open(name)
+
+
+def test_folder_that_fails_is_not_left_out_of_a_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    for path in ("a/1", "b/2", "b/c/3"):
+        store.create(path, b"x")
+    listing = MemoryFileSystem.ls
+
+    def failing(self: MemoryFileSystem, path: str, **options: Any) -> Any:
+        if path.endswith("/b/c"):
+            raise gone if absent else PermissionError(errno.EACCES, "no")
+        return listing(self, path, **options)
+
+    gone, absent = FileNotFoundError("b/c"), False
+    monkeypatch.setattr(MemoryFileSystem, "ls", failing)
+    with pytest.raises(StorageError, match=r"/b/c': access denied"):
+        list(store.list())
+    assert sorted(entry.path for entry in store.list(depth=2)) == ["a/1", "b/2"]
+    absent = True
+    assert sorted(entry.path for entry in store.list()) == ["a/1", "b/2"]

@@ -10,10 +10,10 @@ Listings are never taken from a cache. Failures are repeated by the library wher
 else here; what remains is a StorageError.
 """
 
+import contextlib
 import io
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -23,6 +23,7 @@ from labelmill.storage import failures, urls
 from labelmill.storage.failures import named
 from labelmill.storage.ranged import RangedFile
 from labelmill.storage.store import Entry, FileMissing, Kind
+from labelmill.storage.walking import descend
 
 T = TypeVar("T")
 Info = Mapping[str, Any]  # fsspec's description of one file
@@ -32,7 +33,7 @@ _GOOGLE = {"gs", "gcs"}
 _AZURE = {"abfs", "abfss", "az", "adl"}
 _OBJECT_STORES = _S3 | _GOOGLE | _AZURE
 _RETRYING = _OBJECT_STORES | {"hf"}  # their libraries repeat what failed
-_FLAT = _OBJECT_STORES | {"hf"}  # `find` is one flat listing, which raises what fails
+_FLAT = _GOOGLE | _AZURE | {"hf"}  # `find` is one flat listing, which raises what fails
 _PAGE = 1000  # objects that S3 lists at once
 _VERSIONS = ("ETag", "etag", "generation", "blob_id", "mtime", "LastModified", "created")
 
@@ -149,7 +150,7 @@ class RemoteStore:
             with self._in_a_bucket():
                 self._page(**_request(self._root, 1))
 
-    @contextmanager
+    @contextlib.contextmanager
     def _in_a_bucket(self) -> Iterator[None]:
         try:
             yield
@@ -202,17 +203,25 @@ class RemoteStore:
     def _find(self, top: str, depth: int | None) -> Iterator[tuple[str, Info]]:
         if self._scheme in _S3 and depth is None:
             yield from self._pages(top)
-            return
-        # Elsewhere fsspec walks, and leaves out a directory that fails unless told to raise.
-        flat = self._scheme in _FLAT and depth is None
-        options: dict[str, Any] = {} if flat else {"maxdepth": depth}
-        options |= {} if self._scheme in _FLAT else {"on_error": "raise"}
+        elif self._scheme not in _FLAT:
+            yield from descend(top, depth, self._members)
+        else:
+            options = {"maxdepth": depth} if self._scheme == "hf" else {}
+            with contextlib.suppress(FileMissing):
+                found = self._fresh("", lambda: self._fs.find(top, detail=True, **options))
+                if isinstance(found, dict):  # adlfs gives a list where `top` is a file
+                    yield from found.items()
+
+    def _members(self, folder: str) -> Sequence[Info]:
+        """What lies directly in a folder; nothing where it is absent, or gone by now."""
         try:
-            found = self._fresh("", lambda: self._fs.find(top, detail=True, **options))
+            found: Sequence[Info] = self._fresh(
+                folder.removeprefix(self._root).lstrip("/"),
+                lambda: self._fs.ls(folder, detail=True),
+            )
         except FileMissing:
-            return
-        if isinstance(found, dict):  # adlfs gives a list where `top` is a file
-            yield from found.items()
+            return ()
+        return found
 
     def _pages(self, top: str) -> Iterator[tuple[str, Info]]:
         """Page by page: s3fs gathers a listing first, and a million parts would take a gigabyte."""

@@ -1,14 +1,16 @@
-"""Files below a local directory, through symlinks; one that leads back up is not entered.
+"""Files below a directory: a local one, through symlinks, or one that is listed folder by folder.
 
 Promises that nothing is left out in silence: a directory that may not be read and a symlink to
-nothing are errors. What is not a regular file (sockets, pipes, devices) is not a file here.
+nothing are errors. A symlink that leads back up is not entered. What is not a regular file
+(sockets, pipes, devices) is not a file here.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labelmill.storage.failures import named
 from labelmill.storage.store import FileMissing
@@ -38,6 +40,24 @@ def walk(top: Path, *, hidden: bool, depth: int | None) -> Iterator[tuple[str, o
                 yield folder.path + name, status
             elif stat.S_ISDIR(status.st_mode):
                 waiting.extend(_inner(folder, name, status))
+
+
+def descend(
+    top: str, depth: int | None, members: Callable[[str], Iterable[Mapping[str, Any]]]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and fsspec's description of what is no folder at most `depth` levels below `top`.
+
+    fsspec walks, too, but takes an inner folder whose listing fails for an empty one.
+    """
+    waiting = [(top, depth)]
+    while waiting:
+        folder, levels = waiting.pop()
+        for info in members(folder):
+            name = info["name"].rstrip("/")
+            if info["type"] != "directory":
+                yield info["name"], info
+            elif levels != 1 and name != folder.rstrip("/"):
+                waiting.append((name, None if levels is None else levels - 1))
 
 
 def _inner(folder: _Folder, name: str, status: os.stat_result) -> Iterator[_Folder]:
