@@ -522,3 +522,23 @@ def test_run_opened_again_with_nothing_left_is_complete_at_once() -> None:
     assert run.totals().complete
     assert run.seal().attempts == 2
     assert _parts(store) == before
+
+
+def test_run_is_opened_and_left_while_another_driver_never_rests() -> None:
+    inner = MemoryStore()
+    other = open_run(inner, shards(2), "other")
+    waiting = [a_split(shards(2)[1].path, index, last=False) for index in range(20)]
+
+    def before(verb: str, path: str) -> None:
+        """Between the reading of the ledger and every listing of the parts one is committed."""
+        if verb == "list" and not path:
+            split = waiting.pop()
+            receipt = commit(inner, a_receipt(split, attempt="other"), a_part(split))
+            assert receipt is not None
+            assert other.record(receipt)
+
+    run = open_run(FaultyStore(inner, before), shards(2), "mine")
+    assert run.totals().splits_done == 20 - len(waiting)
+    with pytest.raises(UnfinishedRun):
+        run.seal()
+    assert run.totals().splits_done == 20 - len(waiting) < 20

@@ -36,7 +36,12 @@ def split_key(split_id: str, generation: int) -> str:
 
 def receipt(split_id: str, generation: int) -> str:
     """The single receipt of a split."""
-    return f"{RECEIPTS}/{split_key(split_id, generation)}"
+    return receipt_of(split_key(split_id, generation))
+
+
+def receipt_of(key: str) -> str:
+    """The same, of its `split_key`."""
+    return f"{RECEIPTS}/{key}"
 
 
 def prepared(split_id: str, generation: int, owner: str) -> str:

@@ -117,17 +117,35 @@ def clean(store: Store, state: State, litter: Litter) -> None:
 
 
 def _resolve(store: Store, state: State, path: str, prepared: dict[str, list[str]]) -> bool:
+    keys = _keys(state, path)
     try:
+        if _committed(store, state, path, keys):
+            return True
         found = part_checksum(store, path)
     except FileMissing:
         return True
-    receipts = list(_explaining(store, _keys(state, path), prepared, found))
+    receipts = list(_explaining(store, keys, prepared, found))
     live = [receipt for receipt in receipts if not state.void(receipt.to_entry())]
     if live:
         return _adopted(store, state, live[0])
     if receipts or found in state.void_parts.get(path, ()):
         free(store, path, "it is the part of a shard that was replaced, or of a void receipt")
         return True
+    return False
+
+
+def _committed(store: Store, state: State, path: str, keys: list[str]) -> bool:
+    """Whether another driver has committed the part since the ledger was read; then it counts.
+
+    While others work, some part always has; nobody could open the run who waited for none.
+    """
+    for receipt in (load(store, names.receipt_of(key)) for key in keys):
+        if receipt is None or state.void(receipt.to_entry()):
+            continue
+        if store.stat(path).size == receipt.part_size:
+            if state.add(receipt.to_entry()):
+                state.live.append(names.receipt(receipt.split.id, receipt.generation))
+            return True
     return False
 
 
