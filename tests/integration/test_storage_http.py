@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labelmill.errors import StorageError
+from labelmill.errors import InputError, StorageError
 from labelmill.source import list_shards
 from labelmill.storage import FileMissing, failures, open_file, open_store
 
@@ -79,6 +79,12 @@ def test_file_behind_http_is_a_shard_and_read_by_ranges(site: _Site) -> None:
         assert file.read(500) == DATA[1000:1500]
         assert file.read() == DATA[1500:]
     assert site.asked[-2:] == ["GET 1000-1499", f"GET 1500-{len(DATA) - 1}"]
+
+
+def test_file_that_is_not_there_is_told_though_the_server_lists_no_folders(site: _Site) -> None:
+    with pytest.raises(InputError, match=r"nothing\.jsonl' does not exist: its server has no"):
+        list_shards([f"{site.url}/nothing.jsonl"])
+    assert open_store("http://").names("") == ()
 
 
 def test_empty_file_behind_http_is_empty(site: _Site) -> None:

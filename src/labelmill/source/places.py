@@ -15,6 +15,8 @@ from labelmill.errors import InputError
 from labelmill.ops.plugins import suggestion
 from labelmill.storage import Entry, FileMissing, absolute, open_store, split_url
 
+_WEB = ("http://", "https://")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -117,11 +119,13 @@ def _compiled(place: Place) -> tuple[re.Pattern[str], int | None]:
 
 def _magic(url: str) -> bool:
     # Over HTTP a '?' begins the query.
-    characters = "*[" if url.startswith(("http://", "https://")) else "*?["
+    characters = "*[" if url.startswith(_WEB) else "*?["
     return any(character in url for character in characters)
 
 
 def _missing(given: str, url: str) -> str:
+    if url.startswith(_WEB):  # a server need not list its folders, and most do not
+        return f"source path {given!r} does not exist: its server has no such file"
     parent, name = split_url(url)
     while name and open_store(parent).kind("") is None:
         parent, name = split_url(parent)

@@ -51,7 +51,7 @@ _MISTAKES = (AssertionError, AttributeError, NameError, TypeError)  # of a progr
 def missing(error: Exception) -> bool:
     """Whether the store said that there is no such file."""
     if not isinstance(error, FileNotFoundError):
-        return type(error).__name__ == _NO_BUCKET or (
+        return type(error).__name__ in {_NO_BUCKET, _NO_URL} or (
             isinstance(error, ValueError) and _NO_KEY in str(error)
         )
     # fsspec's HTTP filesystem answers this for whatever fails, even for a refused connection.
