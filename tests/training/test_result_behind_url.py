@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from labelmill import checkpoints
-from labelmill.errors import ConfigError, FingerprintChanged, LedgerError, ModelError
+from labelmill.errors import ConfigError, FingerprintChanged, LedgerError, ModelError, StorageError
+from labelmill.storage.opening import open_remote
 from labelmill.training import finetune
 from labelmill.training.loop import train
 from labelmill.training.nearby import nearby
@@ -49,6 +50,10 @@ def exported(tmp_path: Path, plan):
     return last
 
 
+def deny(*_: object) -> None:
+    raise StorageError("access denied")
+
+
 def again(plan, said):
     return finetune.fine_tune(
         plan, say=said.append, show=print, wished=lambda: False, papers=lambda _: {}
@@ -63,12 +68,17 @@ def test_rows_then_the_result_then_nothing_but_what_is_told(
     plan = plan_of(job_at(tmp_path, url))
     assert not plan.begun
     assert s3_bucket.keys() == []
-    last = exported(tmp_path, plan)
+    with monkeypatch.context() as denied:
+        denied.setattr(type(open_remote(url)), "delete", deny)
+        last = exported(tmp_path, plan)
+        said: list[str] = []
+        again(plan_of(job_at(tmp_path, url)), said)
+        assert said[-1].endswith("stay, as they cannot go: access denied")
     s3_bucket.put("model.training/checkpoints/checkpoint_1/optimizer.pt", b"x")
     keys = set(s3_bucket.keys())
     assert keys > STATE | ROWS | MODEL | {"model/card/x.md"}
 
-    said: list[str] = []
+    said.clear()
     plan = plan_of(job_at(tmp_path, url))
     told = again(plan, said)
     assert said == [f"{url!r} is trained already; nothing to do"]

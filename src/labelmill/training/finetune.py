@@ -18,7 +18,7 @@ from labelmill.batch import ModelFacts
 from labelmill.checkpoints import Checkpoint
 from labelmill.checkpoints.sentence_files import sentence_files
 from labelmill.config.train_job import TrainJob
-from labelmill.errors import ConfigError, LedgerError
+from labelmill.errors import ConfigError, LedgerError, StorageError
 from labelmill.learning import Head
 from labelmill.ops import plugins
 from labelmill.storage import absolute, is_local, is_object_store, refuse_no_room
@@ -127,7 +127,7 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
     """
     if plan.finished is not None:
         say(f"{plan.result!r} is trained already; nothing to do")
-        _tidy(plan)
+        _tidy(plan, say)
         return plan.finished
     with plan.state.held(), tempfile.TemporaryDirectory(prefix="labelmill-") as room:
         _refuse_late(plan)
@@ -138,7 +138,7 @@ def fine_tune(plan: Plan, *, say: Say, show: Show, wished: Wished, papers: Paper
             ready.recipe, plan.group, plan.state.url, room=Path(room), show=show, wished=wished
         )
         told = _exported(plan, ready, kept, papers)
-        _tidy(plan)
+        _tidy(plan, say)
     return told
 
 
@@ -231,9 +231,12 @@ def _refuse_late(plan: Plan) -> None:
         )
 
 
-def _tidy(plan: Plan) -> None:
-    """Who asks for a number of checkpoints gets to keep them."""
-    plan.state.tidy(checkpoints="save_total_limit" in plan.job.training.others)
+def _tidy(plan: Plan, say: Say) -> None:
+    """Who asks for a number of checkpoints gets to keep them; the result is there without it."""
+    try:
+        plan.state.tidy(checkpoints="save_total_limit" in plan.job.training.others)
+    except StorageError as error:
+        say(f"rows or checkpoints that are not needed any more stay, as they cannot go: {error}")
 
 
 def _sentence_files(plan: Plan) -> dict[str, bytes]:

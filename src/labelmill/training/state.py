@@ -140,22 +140,26 @@ class State:
 
     def discard(self) -> None:
         """Delete everything of a training that is not to be gone on with."""
-        store = self.store
-        store.delete(MANIFEST)  # first: without it, nothing else counts
-        for name in (_TRAIN, _VALIDATION, _GOLD, _REJECTS):
-            store.delete(f"{_EXAMPLES}/{name}")
+        # The manifest first: without it, nothing else counts.
+        rows = (_TRAIN, _VALIDATION, _GOLD, _REJECTS)
+        self._delete(MANIFEST, *(f"{_EXAMPLES}/{name}" for name in rows))
         self._clear_checkpoints()
 
     def tidy(self, *, checkpoints: bool) -> None:
         """Delete the encoded rows, and the checkpoints where they are not wanted."""
-        store = self.store
-        for name in (_TRAIN, _VALIDATION, _GOLD):
-            store.delete(f"{_EXAMPLES}/{name}")
+        self._delete(*(f"{_EXAMPLES}/{name}" for name in (_TRAIN, _VALIDATION, _GOLD)))
         if not checkpoints:
             self._clear_checkpoints()
 
     def _clear_checkpoints(self) -> None:
         _remove(join(self.url, CHECKPOINTS))
+
+    def _delete(self, *paths: str) -> None:
+        """Those that are there: a bucket that is only appended to denies even the others."""
+        store = self.store
+        for path in paths:
+            if store.kind(path) == "file":
+                store.delete(path)
 
     def _rows(self, name: str) -> str:
         return join(self.url, f"{_EXAMPLES}/{name}")
