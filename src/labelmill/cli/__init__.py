@@ -58,7 +58,8 @@ def group() -> None:
     "slice_",
     type=SliceType(),
     metavar="i/N",
-    help="Take only each N-th shard, the i-th first: several drivers may work on one run at once.",
+    help="Take only each N-th shard, the i-th first: several drivers may work on one run at once. "
+    "Who ends last seals the run; the others exit with 0 when their slice is done.",
 )
 @JSON
 @VERBOSE

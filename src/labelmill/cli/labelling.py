@@ -121,7 +121,10 @@ class Labelling:
             # Of the slice, too, if a part of it was lost meanwhile.
             if self._slice is None or self._run.pending(self._slice):
                 raise
-            self._progress.say(f"this slice is done, the run is not: {unfinished}")
+            waiting = str(unfinished).partition(";")[0]  # what it advises is for another command
+            self._progress.say(
+                f"this slice is done: {waiting}; the driver that ends last seals the run"
+            )
 
     def _tell_litter(self) -> None:
         if self._run.undeleted is not None:
