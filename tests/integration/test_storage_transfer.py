@@ -125,3 +125,20 @@ def test_nothing_is_deleted_where_nothing_is(
     monkeypatch.setattr(type(open_remote(s3_bucket.url)), "delete", deny)
     upload(written(tmp_path / "here", {"x": b"x", "z": b"z"}), f"{s3_bucket.url}/m", last=("x",))
     assert s3_bucket.keys() == ["m/x", "m/z"]
+
+
+@pytest.mark.parametrize("key", ["m/../outside", "m//etc/x", "m/a/./b"])
+def test_name_that_leads_out_of_the_folder_is_refused(
+    s3_bucket: S3Bucket, tmp_path: Path, key: str
+) -> None:
+    s3_bucket.put(key, b"x")
+    with pytest.raises(StorageError, match="a name that no file can have"):
+        download(f"{s3_bucket.url}/m", tmp_path / "m")
+    assert [path.name for path in tmp_path.rglob("*")] == ["m"]
+
+
+def test_object_beside_a_folder_of_its_name_is_told(s3_bucket: S3Bucket, tmp_path: Path) -> None:
+    s3_bucket.put("m/a", b"x")
+    s3_bucket.put("m/a/b", b"x")
+    with pytest.raises(StorageError, match="m/a/b'"):
+        download(f"{s3_bucket.url}/m", tmp_path / "m")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from labelmill.errors import StorageError
 from labelmill.storage import own
+from labelmill.storage.failures import named
 from labelmill.storage.opening import open_remote
 from labelmill.storage.urls import join
 
@@ -41,15 +42,23 @@ def upload(folder: Path, url: str, *, last: Sequence[str] = ()) -> None:
 
 
 def download(url: str, folder: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
-    """The files below the URL whose paths there are wanted, into a new directory."""
+    """The files below the URL whose paths there are wanted, into a new directory.
+
+    Raises StorageError for a name that would lie elsewhere, which only an object store can have.
+    """
     store = open_remote(url)
     folder.mkdir(parents=True)
     for entry in store.list():
         if wanted(entry.path):
+            if not {"", ".", ".."}.isdisjoint(entry.path.split("/")):
+                raise StorageError(
+                    f"{join(url, entry.path)!r} has a name that no file can have; rename it"
+                )
             place = folder / entry.path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with store.open(entry.path) as source, place.open("xb") as target:
-                shutil.copyfileobj(source, target, _PIECE)
+            with named(str(place)), store.open(entry.path) as source:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("xb") as target:
+                    shutil.copyfileobj(source, target, _PIECE)
 
 
 def clear(url: str) -> None:
