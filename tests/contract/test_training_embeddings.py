@@ -151,6 +151,20 @@ def test_a_row_without_its_negative_has_none(tiny):
     assert found.item() == pytest.approx(by_hand(path, [TEXTS, POSITIVES]), abs=1e-4)
 
 
+def test_negatives_that_no_row_of_a_batch_has_are_not_read(tiny, monkeypatch):
+    model, seen = model_of(tiny(), TASK, Options()), []
+    forward = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda **given: seen.append(len(given["input_ids"])) or forward(**given)
+    )
+    for negatives in ([None, " ", None, None], NEGATIVES):
+        targets = {"positive": POSITIVES, "negative": negatives}
+        examples = learned(tiny(), TASK, {"text": TEXTS}, targets, Options())
+        contrast = contrast_of(tiny(), TASK, Options(), model)
+        contrast.total(model, batch(tiny(), TASK, examples), frozenset({"input_ids"}))
+    assert seen == [2 * len(TEXTS), 3 * len(TEXTS)]
+
+
 def test_blank_texts_and_positives_are_errors(tiny):
     targets = {"positive": ["a", "b", " "]}
     examples = learned(tiny(), TASK, {"text": ["a fox", "", "a dog"]}, targets, Options())
@@ -200,6 +214,24 @@ def job(tmp_path, start: str, **rest):
         tmp_path, "feature-extraction", start, data,
         model={"config": STILL}, training=training, **rest,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_rows_to_learn_from_or_to_measure_by_may_lack_the_negatives(tmp_path, tiny, measured):
+    pairs = {"text": TEXTS, "positive": POSITIVES}
+    files = [
+        write_rows(tmp_path / f"{number}.parquet", rows)
+        for number, rows in enumerate([pairs, {**pairs, "negative": NEGATIVES}])
+    ]
+    data = dict(zip(["train", "validation"], files if measured else files[::-1], strict=True))
+    desk = Desk(tmp_path)
+    made = job_of(
+        tmp_path, "feature-extraction", tiny(), data,
+        model={"config": STILL}, training={"num_train_epochs": 1, "learning_rate": 1e-9},
+    )  # fmt: skip
+    assert train(ready(made).recipe, desk)
+    columns = [TEXTS, POSITIVES, *([NEGATIVES] if measured else [])]
+    assert desk.scores == pytest.approx([-by_hand(tiny(), columns)], abs=1e-4)
 
 
 def trained(tmp_path, start: str, **rest) -> str:

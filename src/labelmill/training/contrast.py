@@ -45,7 +45,9 @@ class Contrast:
     def total(self, model: Any, inputs: Tensors, accepted: frozenset[str]) -> torch.Tensor:
         """The sum of the losses of this worker's texts; its gradient is that of all workers'."""
         roles = [role for role in ROLES if f"{role}_input_ids" in inputs]
-        batch = self._together(inputs, roles)
+        # What no row of the batch has is not read; other workers may have some.
+        there = [role for role in roles if (inputs[f"{role}_id"] != NOTHING).any()]
+        batch = self._together(inputs, there)
         lengths = batch["attention_mask"].sum(dim=1).cpu()
         given = {name: values for name, values in batch.items() if name in accepted}
         hidden = model(**given).last_hidden_state
@@ -54,9 +56,13 @@ class Contrast:
             for layer in self._dense:
                 pooled = layer.to(pooled.device)(pooled)  # type: ignore[attr-defined]
             vectors = functional.normalize(pooled, dim=-1)
-        parts = vectors.chunk(1 + len(roles))
-        numbers = [inputs["text_id"], *(inputs[f"{role}_id"] for role in roles)]
-        return _total(parts, numbers)
+        parts = dict(zip(["text", *there], vectors.chunk(1 + len(there)), strict=True))
+        nothing = torch.zeros_like(parts["text"])
+        names = ["text", *roles]
+        return _total(
+            tuple(parts.get(name, nothing) for name in names),
+            [inputs[f"{name}_id"] for name in names],
+        )
 
     def _together(self, inputs: Tensors, roles: list[str]) -> dict[str, torch.Tensor]:
         """All texts as one batch, so that the model runs once: texts, positives, negatives."""

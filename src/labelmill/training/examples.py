@@ -8,7 +8,7 @@ all.
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,14 @@ class Layout:
             targets=tuple(told["targets"]),
             shapes={name: tuple(shape) for name, shape in told["shapes"].items()},
             maskable=told["maskable"],
+        )
+
+    def beside(self, other: "Layout") -> "Layout":
+        """That of both files: rows of one may have a target that no row of the other has."""
+        return replace(
+            self,
+            targets=tuple(dict.fromkeys((*self.targets, *other.targets))),
+            shapes={**other.shapes, **self.shapes},
         )
 
 

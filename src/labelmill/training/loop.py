@@ -2,7 +2,8 @@
 
 import math
 import os
-from functools import partial
+from collections.abc import Sequence
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from labelmill.training import attention
 from labelmill.training.checkpointing import Keep, is_finished, waited, write_predictions
 from labelmill.training.collate import Collator
 from labelmill.training.contrast import Contrast
-from labelmill.training.examples import StoredExamples
+from labelmill.training.examples import Layout, StoredExamples
 from labelmill.training.labelling import Labelling
 from labelmill.training.losses import Loss
 from labelmill.training.measuring import LOWEST, METRICS, measure
@@ -61,6 +62,8 @@ def train(recipe: TrainRecipe, seat: Seat) -> bool:
 def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch, resume: Path | None) -> TaskTrainer:
     os.environ["TENSORBOARD_LOGGING_DIR"] = recipe.board
     examples = StoredExamples(Path(recipe.examples))
+    back = StoredExamples(Path(recipe.validation)) if recipe.validation else None
+    layouts = [examples.layout] if back is None else [examples.layout, back.layout]
     keep = Keep(seat, recipe.metric)
     measured = recipe.objective in METRICS
     model = load(recipe.model)
@@ -73,10 +76,10 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch, resume: Path | None)
         grouped=recipe.grouped,
         shuffled=recipe.shuffled,
         model=model,
-        args=_arguments(recipe, seat, examples),
-        data_collator=_collator(recipe, examples),
+        args=_arguments(recipe, seat, layouts),
+        data_collator=_collator(recipe, reduce(Layout.beside, layouts)),
         train_dataset=examples,
-        eval_dataset=StoredExamples(Path(recipe.validation)) if recipe.validation else None,
+        eval_dataset=back,
         compute_metrics=_Metrics(keep, recipe.objective, recipe.facts.labels) if measured else None,
         callbacks=[watch],
     )
@@ -95,7 +98,7 @@ def _patience(most: int, resume: Path | None) -> EarlyStoppingCallback:
     return patience
 
 
-def _arguments(recipe: TrainRecipe, seat: Seat, examples: StoredExamples) -> TrainingArguments:
+def _arguments(recipe: TrainRecipe, seat: Seat, layouts: Sequence[Layout]) -> TrainingArguments:
     measured = recipe.validation is not None
     chosen = dict(recipe.arguments)
     if measured and chosen.get("lr_scheduler_type") == "reduce_lr_on_plateau":
@@ -103,7 +106,10 @@ def _arguments(recipe: TrainRecipe, seat: Seat, examples: StoredExamples) -> Tra
         chosen["lr_scheduler_kwargs"] = {"mode": mode, **(chosen.get("lr_scheduler_kwargs") or {})}
     return TrainingArguments(
         output_dir=str(seat.scratch),
-        label_names=list(examples.layout.targets),
+        # What a batch lacks of them makes transformers take it for one without a loss.
+        label_names=[
+            name for name in layouts[0].targets if all(name in one.targets for one in layouts)
+        ],
         metric_for_best_model=recipe.metric if measured else None,
         greater_is_better=recipe.metric not in LOWEST if measured else None,
         prediction_loss_only=recipe.objective not in METRICS,
@@ -124,12 +130,12 @@ def _contrast(recipe: TrainRecipe, model: PreTrainedModel) -> Contrast | None:
     return Contrast(recipe.readout, checkpoint, model, recipe.facts.pad_token_id)
 
 
-def _collator(recipe: TrainRecipe, examples: StoredExamples) -> Collator:
+def _collator(recipe: TrainRecipe, layout: Layout) -> Collator:
     half = not recipe.arguments["use_cpu"] and recipe.arguments["bf16"]
     return Collator(
-        layout=examples.layout,
+        layout=layout,
         pad_token_id=recipe.facts.pad_token_id,
-        multiple=_MULTIPLE if half and examples.layout.maskable else 1,
+        multiple=_MULTIPLE if half and layout.maskable else 1,
         shortest=recipe.facts.sound.span if recipe.facts.sound else 1,
     )
 
