@@ -59,6 +59,19 @@ def test_labels_are_counted_over_the_rows_that_are_learned(tmp_path, start):
     assert found.counts == {"B-PER": 10}
 
 
+def test_second_text_that_turns_up_late_is_learned(tmp_path, start):
+    """Behind what tells which columns there are it is read as in the first line."""
+    plain = [{"text": "good film", "label": "a", "filling": "x" * (1 << 17)}] * 10
+    pairs = [{"text": "good film", "text_pair": "slow plot", "label": "b"}] * 2
+    found = []
+    for name, rows in {"late": plain + pairs, "early": pairs + plain}.items():
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        job = job_of(tmp_path, TASK, start, {"train": str(file), "validation_fraction": 0})
+        found.append(ready(job).manifest.data.tokens)
+    assert found[0] == found[1]
+
+
 def empty_parquet(place):
     columns = {name: pa.array([], pa.string()) for name in ("text", "label")}
     pq.write_table(pa.table(columns), place / "none.parquet")

@@ -76,7 +76,7 @@ def find(files: Callable[[], Shards], columns: Mapping[str, str], task: Trainabl
         texts = [one.name for one in flat(notations) if one.kind == "text"]
         names = frozenset(columns.get(name, name) for name in texts)
         found = survey(shards, Use(texts=names, kept=frozenset()))
-        bound = bind(notations, columns, found.schema)
+        bound = bind(notations, columns, found.schema, sampled=not found.whole)
     except LabelmillError as error:
         raise type(error)(_of_data(str(error))) from error
     for shard, reason in found.unreadable.items():
