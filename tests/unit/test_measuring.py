@@ -71,3 +71,19 @@ def test_numbers_of_two_rows_have_one():
     logits = np.array([[1.0], [2.0]], np.float32)
     found = measure("numbers", logits, np.array([[3.0], [1.0]]), ("score",))
     assert (found["spearman"], found["pearson"]) == (pytest.approx(-1), pytest.approx(-1))
+
+
+@pytest.mark.parametrize(
+    ("names", "right", "given", "micro", "macro"),
+    [
+        ("x", ["x", "x", "", ""], ["x", "", "", ""], 2 / 3, 2 / 3),  # one label is no two classes
+        ("x", ["", ""], ["", ""], 0.0, 0.0),
+        ("xy", ["x", "xy", "", ""], ["x", "", "", ""], 1 / 2, 1 / 3),
+        ("xyz", ["x", "x", "", ""], ["x", "", "x", "z"], 2 / 5, 1 / 4),  # nobody has y
+    ],
+)
+def test_sets_of_labels_are_measured_as_by_evaluate(names, right, given, micro, macro):
+    there = [[[name in row for name in names] for row in side] for side in (right, given)]
+    logits = np.where(there[1], 1.0, -1.0).astype(np.float32)
+    found = measure("label_sets", logits, np.array(there[0], np.float32), names)
+    assert (found["f1_micro"], found["f1_macro"]) == (pytest.approx(micro), pytest.approx(macro))

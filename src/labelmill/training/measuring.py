@@ -8,6 +8,7 @@ by `labelling`.
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,10 +81,15 @@ def _classes(logits: Logits, labels: Labels) -> dict[str, float]:
 
 
 def _label_sets(logits: Logits, labels: Labels) -> dict[str, float]:
+    """F1 over the labels that a row has or was given, as `labelmill evaluate` has it."""
     given, right = logits > 0, labels > 0.5  # type: ignore[operator]  # float32
+    there = np.flatnonzero((given | right).any(axis=0))
+    # A single label scikit-learn would take for two classes, so that there is a second one.
+    sides = [np.pad(side, ((0, 0), (0, 1))) for side in (right, given)]
+    chosen: dict[str, Any] = {"labels": there, "zero_division": 0}
     return {
-        "f1_micro": float(f1_score(right, given, average="micro", zero_division=0)),
-        "f1_macro": float(f1_score(right, given, average="macro", zero_division=0)),
+        "f1_micro": float(f1_score(*sides, average="micro", **chosen)) if len(there) else 0.0,
+        "f1_macro": float(f1_score(*sides, average="macro", **chosen)) if len(there) else 0.0,
         "exact": float((right == given).all(axis=1).mean()),
     }
 
