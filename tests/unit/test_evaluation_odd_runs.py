@@ -71,6 +71,19 @@ def test_unsigned_numbers_beyond_int64_are_read(tmp_path, part_format):
     assert [each.value for each in found.slices["id"]] == ["1", str(2**63 + 5)]
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_gold_file_of_views_is_joined(tmp_path, several):
+    """As Arrow has texts that some libraries write, of which no row can be taken by its place."""
+    view = pa.string_view()
+    keys, golds = pa.array(["1", "2"], view), [["a"], ["b", "a"]] if several else ["a", "b"]
+    gold = pa.array(golds, pa.list_(view) if several else view)
+    pq.write_table(pa.table({"id": keys, "g": gold}), tmp_path / "gold.parquet")
+    score = [[0.9], [0.9, 0.8]] if several else [0.9, 0.9]
+    output = labelled_run(tmp_path / "out", {"id": ["1", "2"]}, {"label": golds, "score": score})
+    found = of(output, str(tmp_path / "gold.parquet"), key="id")
+    assert found.metrics["subset_accuracy" if several else "accuracy"].value == 1.0
+
+
 @pytest.mark.parametrize("column", ["label", "score"])
 def test_answers_are_not_measured_against_themselves(tmp_path, column):
     output = labels_run(tmp_path, {"text": ["x", "y"]}, ["a", "b"])

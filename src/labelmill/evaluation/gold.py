@@ -15,6 +15,7 @@ from labelmill.errors import ConfigError, InputError
 from labelmill.evaluation import json_columns
 from labelmill.evaluation.run_rows import no_column, reach, shard_tables
 from labelmill.ops import plugins
+from labelmill.ops.arrow_types import plain
 from labelmill.source import list_shards
 from labelmill.splits import Shard
 
@@ -62,7 +63,7 @@ class GoldFile:
         for shard in _shards(path):
             seen = _columns(shard)
             gold = _gold_column(seen.names, key, wanted, shard.url)
-            schema = pa.schema([seen.field(key), seen.field(gold)])
+            schema = pa.schema([_plain(seen.field(name)) for name in (key, gold)])
             for table, bad in shard_tables(shard, schema):
                 if bad:
                     raise InputError(f"{shard.url!r}: {bad} rows are malformed; mend them")
@@ -102,6 +103,11 @@ def _columns(shard: Shard) -> pa.Schema:
     if shard.format == "jsonl":
         return json_columns.types([shard])
     return plugins.load("labelmill.formats", shard.format).inspect(shard).schema
+
+
+def _plain(column: pa.Field) -> pa.Field:
+    """Without views and dictionaries, which not every kernel takes."""
+    return column.with_type(plain(column.type))
 
 
 def _gold_column(names: Sequence[str], key: str, wanted: str | None, url: str) -> str:
