@@ -93,9 +93,25 @@ def test_rows_with_too_few_or_unknown_tags_are_told_and_the_others_learned():
     )
     assert errors == {
         0: "tags: 2 of them for 1 words",
-        1: "tags: no such tag: 'B-PEER'; did you mean 'B-PER'?",
+        1: "tags: no such tag is learned: 'B-PEER'; did you mean 'B-PER'?",
     }
     assert labels.values.tolist() == [IGNORED, IGNORED, 1]
+
+
+def test_why_no_tag_can_be_read_is_told():
+    cells = column('[{"start": 0, "end": 1, "type": "PER"}]')
+    said = r"\['O'\].*\(of a row that has none: entities\[0\]: expected an object with start, end"
+    with pytest.raises(InputError, match=said):
+        tag_targets.head(FACTS, tags=None, lists=cells)
+
+
+def test_an_entity_needs_both_of_its_tags():
+    cell, facts = (
+        column('[{"start": 0, "end": 4, "label": "A"}]'),
+        replace(FACTS, labels=("O", "B-A")),
+    )
+    _, errors = tag_targets.of_entities(cell, ["Anna"], encoded([(0, 0, 4)]), facts)
+    assert errors == {0: "entities: no such tag is learned: 'I-A'"}
 
 
 @pytest.mark.parametrize(("gap", "shown"), [("null", "None"), ('""', "''")])
@@ -142,6 +158,7 @@ def test_characters_of_an_entity_are_code_points():
 
 def test_rows_without_words_keep_their_own_reason():
     facts = replace(FACTS, labels=TAGS)
+    assert tag_targets.of_words(column('["O"]'), [None], encoded([]), facts)[1] == {}
     cell = column('[{"start": 0, "end": 1, "label": "PER"}]')
     assert tag_targets.of_entities(cell, [None], encoded([]), facts)[1] == {}
 
@@ -152,7 +169,7 @@ def test_rows_without_words_keep_their_own_reason():
         ("{}", "entities: found '{}', expected a list"),
         ('[{"start": 2, "end": 1, "label": "PER"}]', "entities[0]: from 2 to 1 is no span"),
         ('[{"start": 0}]', "entities[0]: expected an object with start, end and label"),
-        ('[{"start": 0, "end": 1, "label": "LOC"}]', "entities: no such label: 'LOC'"),
+        ('[{"start": 0, "end": 1, "label": "LOC"}]', "entities: no such label is learned: 'LOC'"),
         (
             '[{"start": 0, "end": 1, "label": null}]',
             "entities[0]: label None found, expected a type of entity",

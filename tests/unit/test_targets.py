@@ -54,7 +54,7 @@ def test_integers_may_have_names():
 
 def test_a_number_that_is_no_label_is_not_taken_for_a_place():
     _, facts = headed("5", "9", "7")
-    assert targets.learned(column("1"), facts)[1] == {0: "no such label: '1'"}
+    assert targets.learned(column("1"), facts)[1] == {0: "no such label is learned: '1'"}
 
 
 def test_labels_that_the_model_has_keep_their_order():
@@ -161,5 +161,5 @@ def test_fewer_than_two_labels_teach_nothing(cells):
 def test_a_near_miss_is_suggested():
     _, facts = headed("positive", "negative")
     assert targets.learned(column("postive"), facts)[1] == {
-        0: "no such label: 'postive'; did you mean 'positive'?"
+        0: "no such label is learned: 'postive'; did you mean 'positive'?"
     }

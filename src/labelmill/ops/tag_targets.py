@@ -7,7 +7,7 @@ Entities are learned as BIO tags.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -34,19 +34,23 @@ def head(facts: ModelFacts, *, tags: pa.ChunkedArray | None, lists: pa.ChunkedAr
     """
     if tags is not None:
         counted = Counter(chain.from_iterable(_listed(tags, _tags)))
-        names = _ordered(set(counted), facts)
+        names = _ordered(set(counted), facts, lambda: _reason(tags, _tags))
         return Head(labels=names, counts={name: counted[name] for name in names})
-    listed = chain.from_iterable(_listed(lists or pa.chunked_array([[]]), _entities))
-    kinds = Counter(kind for _, _, kind in listed)
-    names = _ordered({_OUTSIDE} | {f"{prefix}-{kind}" for kind in kinds for prefix in "BI"}, facts)
+    cells = lists or pa.chunked_array([[]])
+    kinds = Counter(kind for _, _, kind in chain.from_iterable(_listed(cells, _entities)))
+    found = {_OUTSIDE} | {f"{prefix}-{kind}" for kind in kinds for prefix in "BI"}
+    names = _ordered(found, facts, lambda: _reason(cells, _entities))
     return Head(labels=names, counts={f"B-{kind}": kinds[kind] for kind in sorted(kinds)})
 
 
-def _ordered(tags: set[str], facts: ModelFacts) -> tuple[str, ...]:
+def _ordered(tags: set[str], facts: ModelFacts, reason: Callable[[], str]) -> tuple[str, ...]:
+    """`reason` says why a row has none, '' where all have."""
     if len(tags) < 2:
+        why = reason()
         raise InputError(
-            f"the tags to learn are {sorted(tags)!r}, expected at least two different ones; see "
-            "that data.columns names the right column"
+            f"the tags to learn are {sorted(tags)!r}, expected at least two different ones"
+            f"{f' (of a row that has none: {why})' if why else ''}; see that data.columns names "
+            "the right column"
         )
     if tags <= set(facts.labels):
         return facts.labels
@@ -64,7 +68,8 @@ def of_words(
     for row, (cell, mine) in enumerate(zip(column.to_pylist(), words, strict=True)):
         found = _word_ids(cell, mine or (), ids)
         if isinstance(found, str):
-            errors[row] = found
+            if mine is not None:  # a list of words that is none has its own reason
+                errors[row] = found
             found = np.full(len(mine or ()), IGNORED, np.int64)
         given.append(found)
     starts = np.cumsum([0, *(len(one) for one in given)])
@@ -108,8 +113,13 @@ def _mark(
 ) -> None:  # fmt: skip
     start, end, kind = entity
     first, later = ids.get(f"B-{kind}"), ids.get(f"I-{kind}")
+    if first is None and later is None:
+        raise ValueError(
+            f"entities: no such label is learned: {kind!r:.60}{suggestion(kind, _types(ids))}"
+        )
     if first is None or later is None:
-        raise ValueError(f"entities: no such label: {kind!r:.60}{suggestion(kind, _types(ids))}")
+        tag = f"{'B' if first is None else 'I'}-{kind}"
+        raise ValueError(f"entities: no such tag is learned: {tag!r:.60}")
     covered = (encoded.marks["end"][mine] > start) & (encoded.marks["start"][mine] < end)
     places = np.flatnonzero(covered & (labels != IGNORED))
     labels[places] = later
@@ -143,7 +153,7 @@ def _word_ids(cell: str, words: Sequence[str], ids: dict[str, int]) -> npt.NDArr
         return f"tags: {len(tags)} of them for {len(words)} words"
     for tag in tags:
         if tag not in ids:
-            return f"tags: no such tag: {tag!r:.60}{suggestion(tag, ids)}"
+            return f"tags: no such tag is learned: {tag!r:.60}{suggestion(tag, ids)}"
     return np.array([ids[tag] for tag in tags], np.int64)
 
 
@@ -208,6 +218,16 @@ def _listed(column: pa.ChunkedArray, read: Any) -> Any:
             yield read(cell)
         except (TypeError, ValueError):
             continue
+
+
+def _reason(column: pa.ChunkedArray, read: Any) -> str:
+    """Why the first cell cannot be read that cannot; '' where all can."""
+    for cell in column.to_pylist():
+        try:
+            read(cell)
+        except (TypeError, ValueError) as error:
+            return str(error)
+    return ""
 
 
 def _types(ids: dict[str, int]) -> set[str]:

@@ -217,7 +217,7 @@ def _ids(labels: Sequence[str], ids: dict[str, int]) -> list[int] | str:
         if number is None and _WHOLE.fullmatch(label) and not any(map(str.isdecimal, ids)):
             number = int(label) if 0 <= int(label) < len(ids) else None
         if number is None:
-            return f"no such label: {label!r:.60}{suggestion(label, ids)}"
+            return f"no such label is learned: {label!r:.60}{suggestion(label, ids)}"
         found.append(number)
     return found
 
