@@ -1,12 +1,14 @@
 """The loop of a worker: it learns, keeps whole checkpoints, stops and goes on."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from transformers.trainer_pt_utils import LabelSmoother
 
+from labelmill.config.training import LoraSection
 from labelmill.errors import ConfigError, EngineError
 from labelmill.training.checkpointing import PREDICTIONS
 from labelmill.training.loop import train
@@ -272,6 +274,18 @@ def test_label_smoothing_is_refused_where_labels_do_not_exclude_each_other(job, 
     smoothed = job(data={"train": path}, training={"label_smoothing_factor": 0.1})
     with pytest.raises(ConfigError, match=r"label_smoothing_factor.*'label_sets'"):
         ready(smoothed)
+
+
+def test_adapters_of_layers_that_are_not_there_are_refused(job):
+    recipe = ready(job()).recipe.model
+    for modules, said in (
+        (("nope",), "'nope'.* found, expected some of .*dense, key, query, value"),
+        (".*(nope", r"missing \)"),
+        (("classifier",), "No modules were targeted"),  # the new head, which is learned whole
+    ):
+        lora = LoraSection(target_modules=modules)
+        with pytest.raises(ConfigError, match=rf"training\.lora\.target_modules: .*{said}"):
+            load(replace(recipe, lora=lora))
 
 
 def test_adapters_are_learned_and_merged(job, start, tmp_path):

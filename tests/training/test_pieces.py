@@ -188,6 +188,14 @@ def test_what_is_wrong_is_told_before_anything_starts(settings, said):
         arguments(section(**settings), measured=True, device="cpu")
 
 
+@pytest.mark.parametrize(
+    "name", [{"early_stopping_patience": 2}, {"metric_for_best_model": "accuracy"}]
+)
+def test_what_needs_rows_to_measure_by_is_refused_without(name):
+    with pytest.raises(ConfigError, match=rf"{next(iter(name))}: no rows are kept back"):
+        arguments(section(**name), measured=False, device="cpu")
+
+
 def test_a_seed_is_one_that_numpy_takes():
     assert section(seed=2**32 - 1).seed == np.random.RandomState(2**32 - 1).get_state()[1][0]
     with pytest.raises(ValidationError, match="less than 4294967296"):

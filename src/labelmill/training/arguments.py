@@ -191,14 +191,15 @@ def _refuse_unequal(section: TrainingSection, chosen: Mapping[str, Any], *, meas
 
 def _refuse_idle(section: TrainingSection, chosen: Mapping[str, Any], *, measured: bool) -> None:
     """Settings that transformers takes and then does nothing with, or fails long after."""
-    if section.early_stopping_patience is not None and chosen["eval_strategy"] == "no":
-        why = (
-            "nothing is measured; set training.eval_strategy to 'epoch' or 'steps'"
-            if measured
-            else "no rows are kept back to measure by; set data.validation or "
-            "data.validation_fraction"
-        )
-        raise ConfigError(f"training.early_stopping_patience: {why}, or remove it")
+    for name in ("early_stopping_patience", "metric_for_best_model"):
+        if getattr(section, name) is not None and chosen["eval_strategy"] == "no":
+            why = (
+                "nothing is measured; set training.eval_strategy to 'epoch' or 'steps'"
+                if measured
+                else "no rows are kept back to measure by; set data.validation or "
+                "data.validation_fraction"
+            )
+            raise ConfigError(f"training.{name}: {why}, or remove it")
     for name in ("max_steps", "save_total_limit", "eval_accumulation_steps"):
         if chosen.get(name) == 0:
             raise ConfigError(f"training.{name}: 0 found, expected at least 1; remove it for none")

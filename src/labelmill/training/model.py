@@ -1,5 +1,6 @@
 """Model: the checkpoint that training starts from, with a new head where the labels are new."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,16 @@ _POOLER = "pooler."  # of BERT and its like: new wherever the checkpoint was a l
 def load(recipe: ModelRecipe) -> PreTrainedModel:
     """The model in float32, its new weights drawn by the seed; with adapters if it is to have any.
 
-    Raises ModelError where the checkpoint lacks more than a head.
+    Raises ModelError where the checkpoint lacks more than a head, ConfigError for adapters of
+    layers that are not there.
     """
     model = whole(recipe)
     if recipe.lora is None:
         return model
-    adapted: Any = peft.get_peft_model(model, _adapters(recipe.lora, model, recipe.labels))
+    try:
+        adapted: Any = peft.get_peft_model(model, _adapters(recipe.lora, model, recipe.labels))
+    except (ValueError, re.error) as error:
+        raise ConfigError(_no_layers(recipe.lora, model, error)) from error
     return adapted  # type: ignore[no-any-return]  # it answers as the model does
 
 
@@ -122,6 +127,14 @@ def _adapters(
         if isinstance(wanted, tuple)
         else wanted or _linear(model, heads),
         modules_to_save=heads if labels else None,
+    )
+
+
+def _no_layers(lora: LoraSection, model: PreTrainedModel, error: Exception) -> str:
+    said = str(error).partition(". ")[0]
+    return (
+        f"training.lora.target_modules: {lora.target_modules!r} found, expected some of "
+        f"{', '.join(_linear(model, []))}, or a regular expression that fits whole names; {said}"
     )
 
 
