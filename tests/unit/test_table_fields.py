@@ -1,6 +1,8 @@
 """A task's fields of every kind, found in tables and in lines of JSON."""
 
 import json
+from datetime import date
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -42,6 +44,14 @@ def test_json_lists_and_structs_become_json_text():
 
 def test_json_a_string_is_json_text_already():
     assert checked(['["a"]', "plain"], "json") == (['["a"]', "plain"], [None, None])
+
+
+def test_json_of_decimals_and_dates_is_what_they_say():
+    """A label is no JSON text of a string, and ratings of a database are numbers."""
+    decimals = [Decimal("4.5"), None]
+    assert checked(decimals, "json", pa.decimal128(3, 1))[0] == ["4.5", None]
+    assert checked([date(2020, 1, 2), None], "json", pa.date32())[0] == ["2020-01-02", None]
+    assert checked([decimals[:1]], "json", pa.list_(pa.decimal128(3, 1)))[0] == ['["4.5"]']
 
 
 def test_json_of_the_json_type_is_json_text_already():

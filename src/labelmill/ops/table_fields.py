@@ -31,8 +31,12 @@ def table_field(table: pa.Table, field: str, path: str, kind: Kind, *, required:
 
 
 def _json(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    field = pa.field("value", column.type)
-    texts = pa.array(list(cells(column, field)), pa.large_string())
+    """JSON text; of decimals, dates and times, which JSON writes as strings, what those say."""
+    field, kind = pa.field("value", column.type), plain(column.type)
+    told = cells(column, field)
+    if pt.is_decimal(kind) or pt.is_temporal(kind):
+        told = (cell.strip('"') for cell in told)
+    texts = pa.array(list(told), pa.large_string())
     valid = pc.is_valid(column).combine_chunks()
     return pa.chunked_array([pc.if_else(valid, texts, pa.scalar(None, pa.large_string()))])
 
