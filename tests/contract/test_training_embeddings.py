@@ -14,6 +14,7 @@ from labelmill.tasks.feature_extraction import FeatureExtraction
 from labelmill.tasks.feature_extraction import FeatureExtractionOptions as Options
 from labelmill.training import finetune
 from labelmill.training.loop import train
+from labelmill.training.plan import make_plan
 from labelmill.training.ray_group import Group, Kept
 from tests.support.labelling import known, label
 from tests.support.learning import (
@@ -235,7 +236,7 @@ def test_rows_to_learn_from_or_to_measure_by_may_lack_the_negatives(tmp_path, ti
 
 
 def trained(tmp_path, start: str, **rest) -> str:
-    plan = finetune.make_plan(
+    plan = make_plan(
         job(tmp_path, start, **rest),
         lambda: Group(workers=1, gpus=0.0, cpus=1, max_failures=0),
     )
@@ -247,7 +248,7 @@ def trained(tmp_path, start: str, **rest) -> str:
     last = desk.resume()
     assert last is not None
     finetune._exported(plan, prepared, Kept(best=last, last=last), lambda _: {})
-    return str(plan.place)
+    return str(Path(plan.result))
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])

@@ -13,6 +13,7 @@ from labelmill.cli.loading import load_training
 from labelmill.reports import training_card
 from labelmill.training import finetune, loop
 from labelmill.training.examples import StoredExamples, batch_of
+from labelmill.training.plan import Plan, make_plan
 from labelmill.training.ray_group import Group, Kept
 from labelmill.training.recipe import TrainRecipe
 from tests.support.training import Desk
@@ -75,15 +76,15 @@ def trained(monkeypatch: pytest.MonkeyPatch, job: Job, said: list[str] | None = 
     )
 
 
-def planned(job: Job, workers: int = 1) -> finetune.Plan:
+def planned(job: Job, workers: int = 1) -> Plan:
     """The plan of a job with workers of one core; its file lies beside its result."""
     file = Path(job["output"]["path"]).with_suffix(".yaml")
     file.write_text(json.dumps(job), "utf-8")
     group = Group(workers=workers, gpus=0, cpus=1, max_failures=0)
-    return finetune.make_plan(load_training(str(file), ()), lambda: group)
+    return make_plan(load_training(str(file), ()), lambda: group)
 
 
-def prepared(plan: finetune.Plan, inputs: str, name: str = "train") -> list[tuple[bytes, int]]:
+def prepared(plan: Plan, inputs: str, name: str = "train") -> list[tuple[bytes, int]]:
     """These inputs and the label of every example, sorted."""
     stored = StoredExamples(kept_examples(plan.state.path) / f"{name}.arrow")
     batches = [batch_of([stored[place]], stored.layout) for place in range(len(stored))]

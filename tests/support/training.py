@@ -17,6 +17,7 @@ from labelmill.ops import plugins
 from labelmill.training import finetune, watching
 from labelmill.training.finetune import Ready
 from labelmill.training.loop import train
+from labelmill.training.plan import make_plan
 from labelmill.training.ray_group import Group
 from labelmill.training.recipe import TrainRecipe
 from labelmill.training.seat import Standing
@@ -72,7 +73,7 @@ def job_of(
 def ready(job: TrainJob, workers: int = 1) -> Ready:
     """The recipe of a job, its data read."""
     group = Group(workers=workers, gpus=0.0, cpus=1, max_failures=0)
-    return finetune.prepare(finetune.make_plan(job, lambda: group), print)
+    return finetune.prepare(make_plan(job, lambda: group), print)
 
 
 class Desk:

@@ -17,6 +17,7 @@ from labelmill.reports import training_card
 from labelmill.tasks import is_trainable
 from labelmill.training import finetune
 from labelmill.training.loop import train
+from labelmill.training.plan import make_plan
 from labelmill.training.ray_group import Group, Kept
 from tests.support import audio_models, image_models, inline
 from tests.support.models import save_tiny, tiny_classifier
@@ -131,7 +132,7 @@ def test_job_file_trains_and_its_result_labels(tmp_path: Path, task: str) -> Non
     start = CASES[task][0](tmp_path / "start")
     job = load_as(TrainJob, str(_written(tmp_path, task, start)), options_class=_options)
     group = Group(workers=1, gpus=0.0, cpus=1, max_failures=0)
-    plan = finetune.make_plan(job, lambda: group)
+    plan = make_plan(job, lambda: group)
     ready = finetune.prepare(plan, print)
     desk = Desk(tmp_path)
     assert train(ready.recipe, desk)

@@ -14,6 +14,7 @@ import yaml
 from labelmill.reports import training_card
 from labelmill.training import finetune
 from labelmill.training.loop import train
+from labelmill.training.plan import make_plan
 from labelmill.training.ray_group import Group, Kept
 from tests.support import inline
 from tests.support.models import save_tiny
@@ -26,7 +27,7 @@ METRICS = ("accuracy", "f1_macro")
 def _papers(folder: Path, task: str, start: str, data: dict, **rest) -> tuple[Path, list[str]]:
     """The result's directory, and all that is said at the start."""
     job = job_of(folder, task, start, data, **rest)
-    plan = finetune.make_plan(job, lambda: Group(workers=1, gpus=0.0, cpus=1, max_failures=0))
+    plan = make_plan(job, lambda: Group(workers=1, gpus=0.0, cpus=1, max_failures=0))
     said: list[str] = []
     ready = finetune.prepare(plan, said.append)
     said.append(finetune._beginning(plan, ready))
@@ -35,7 +36,7 @@ def _papers(folder: Path, task: str, start: str, data: dict, **rest) -> tuple[Pa
     last = desk.resume()
     assert last is not None
     finetune._exported(plan, ready, Kept(best=last, last=last), training_card.papers)
-    return plan.place, said
+    return Path(plan.result), said
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from labelmill.storage.opening import open_remote
 from labelmill.training import finetune
 from labelmill.training.loop import train
 from labelmill.training.nearby import nearby
+from labelmill.training.plan import make_plan
 from labelmill.training.ray_group import Group, Kept
 from tests.support.models import save_tiny
 from tests.support.s3 import S3Bucket
@@ -35,7 +36,7 @@ def job_at(folder: Path, url: str, **training):
 
 
 def plan_of(job):
-    return finetune.make_plan(job, lambda: Group(workers=1, gpus=0.0, cpus=1, max_failures=0))
+    return make_plan(job, lambda: Group(workers=1, gpus=0.0, cpus=1, max_failures=0))
 
 
 def exported(tmp_path: Path, plan):

@@ -17,6 +17,7 @@ from labelmill.errors import (
 from labelmill.training import finetune
 from labelmill.training.loop import train
 from labelmill.training.manifest import TrainManifest
+from labelmill.training.plan import make_plan
 from labelmill.training.preparing import Learning
 from labelmill.training.ray_group import Group, Kept
 from tests.support.models import save_tiny
@@ -27,7 +28,7 @@ STEPS = {"max_steps": 2, "save_strategy": "steps", "eval_strategy": "steps", "sa
 
 
 def plan_of(job):
-    return finetune.make_plan(job, lambda: Group(workers=1, gpus=0.0, cpus=1, max_failures=0))
+    return make_plan(job, lambda: Group(workers=1, gpus=0.0, cpus=1, max_failures=0))
 
 
 def finished(tmp_path: Path, **training):
@@ -64,7 +65,7 @@ def test_rows_and_checkpoints_go_and_what_is_told_stays(tmp_path):
     assert "nothing to do" in said[0]
     assert names(plan.state.path) == {"training.json", "examples", "tensorboard"}
     assert names(plan.state.path / "examples") == {"rejects.jsonl"}
-    assert names(plan.place) > {"config.json", "model.safetensors", "training_results.json"}
+    assert names(Path(plan.result)) > {"config.json", "model.safetensors", "training_results.json"}
 
 
 def test_checkpoints_stay_where_the_job_says_how_many(tmp_path):
@@ -77,7 +78,7 @@ def test_checkpoints_stay_where_the_job_says_how_many(tmp_path):
 def test_result_that_was_taken_away_is_trained_once_more(tmp_path):
     plan = finished(tmp_path)
     plan.state.tidy(checkpoints=False)
-    shutil.rmtree(plan.place)
+    shutil.rmtree(Path(plan.result))
     again = plan_of(plan.job)
     assert again.finished is None
     ready = finetune.prepare(again, print)
@@ -168,8 +169,8 @@ def test_two_commands_at_once_are_one_too_many(tmp_path):
 
 def test_command_that_looked_before_another_ended_trains_nothing(tmp_path):
     early = plan_of(a_job(tmp_path))
-    early.place.mkdir()
-    (early.place / "training_results.json").write_text("{}")
+    Path(early.result).mkdir()
+    (Path(early.result) / "training_results.json").write_text("{}")
     with pytest.raises(LedgerError, match="by another command meanwhile"):
         finetune.fine_tune(early, say=print, show=print, wished=lambda: False, papers=lambda _: {})
 

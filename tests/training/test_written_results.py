@@ -11,6 +11,7 @@ import transformers
 from labelmill.ops import plugins
 from labelmill.training import finetune
 from labelmill.training.loop import train
+from labelmill.training.plan import make_plan
 from labelmill.training.ray_group import Group, Kept
 from tests.support.labelling import label
 from tests.support.models import save_tiny
@@ -57,7 +58,7 @@ def trained(tmp_path: Path, task: str, start: str, data: dict[str, Any], **rest:
     }
     job = job_of(tmp_path, task, start, {"train": rows}, training=training, **rest)
     group = Group(workers=1, gpus=0.0, cpus=1, max_failures=0)
-    plan = finetune.make_plan(job, lambda: group)
+    plan = make_plan(job, lambda: group)
     ready = finetune.prepare(plan, print)
     desk = Desk(tmp_path)
     assert train(ready.recipe, desk)
@@ -66,7 +67,7 @@ def trained(tmp_path: Path, task: str, start: str, data: dict[str, Any], **rest:
     last = desk.resume()
     assert last is not None
     finetune._exported(plan, ready, Kept(best=last, last=last), lambda _: {})
-    return plan.place
+    return Path(plan.result)
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 4, "alpha": 8}], ids=["whole", "lora"])

@@ -13,7 +13,7 @@ from labelmill.reports import training_card
 from labelmill.reports.training import TrainingProgress, finished, planned
 from labelmill.threads import cores
 from labelmill.training import finetune, ray_group
-from labelmill.training.finetune import Plan
+from labelmill.training.plan import Plan, make_plan
 from labelmill.training.ray_group import Group
 
 
@@ -21,7 +21,7 @@ def train(path: str, overrides: Sequence[str], *, as_json: bool, verbose: bool) 
     """Run the job; the exit code."""
     job = load_training(path, overrides)
     with TrainingProgress() as progress, session(verbose=verbose) as cluster:
-        plan = finetune.make_plan(job, lambda: _group(job, cluster))
+        plan = make_plan(job, lambda: _group(job, cluster))
         with Interrupt() as interrupt:
             told = finetune.fine_tune(
                 plan,
@@ -40,7 +40,7 @@ def describe(path: str, overrides: Sequence[str], *, as_json: bool) -> None:
     count = cores()
     gpus = 1.0 if best_device() == "cuda" else 0.0
     here = Cluster(nodes=1, cores=count, cpus=float(count), gpus=gpus)
-    plan = finetune.make_plan(job, lambda: _group(job, here))
+    plan = make_plan(job, lambda: _group(job, here))
     told = _told(plan)
     console.result(told if as_json else planned(told))
 
