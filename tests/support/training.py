@@ -70,9 +70,9 @@ def job_of(
     return load_as(TrainJob, str(path), options_class=options)
 
 
-def ready(job: TrainJob, workers: int = 1) -> Ready:
-    """The recipe of a job, its data read."""
-    group = Group(workers=workers, gpus=0.0, cpus=1, max_failures=0)
+def ready(job: TrainJob, workers: int = 1, gpus: float = 0.0) -> Ready:
+    """The recipe of a job, its data read; `gpus` are those of a worker."""
+    group = Group(workers=workers, gpus=gpus, cpus=1, max_failures=0)
     return finetune.prepare(make_plan(job, lambda: group), print)
 
 
