@@ -1,8 +1,8 @@
 """Classification: one label a row, against one gold label.
 
-Precision, recall and F1 are scikit-learn's, over the labels that occur as gold or as answer, 0
-where there is nothing to divide by. Memory: about 20 bytes a row, and 4 more for each label where
-the scores of all are there.
+Precision, recall and F1 as scikit-learn has them, over the labels that occur as gold or as answer,
+0 where there is nothing to divide by: computed from counts of pairs, so that a sample costs little.
+Memory: about 20 bytes a row, and 4 more for each label where the scores of all are there.
 """
 
 from collections.abc import Sequence
