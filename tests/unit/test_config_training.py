@@ -118,10 +118,14 @@ def test_report_to_is_what_the_workers_take(told):
     assert chosen == [told] if isinstance(told, str) else chosen == (told or [])
 
 
-def test_job_on_the_page_for_users_loads(tmp_path):
-    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_jobs_on_the_pages_for_users_load(tmp_path, page):
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    *labelling, training = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     path = tmp_path / "job.yaml"
-    path.write_text(block, encoding="utf-8")
+    for block in labelling:
+        path.write_text(block, encoding="utf-8")
+        assert load_job(str(path), options_class=task_options().__getitem__).source.path
+    path.write_text(training, encoding="utf-8")
     job = load_as(TrainJob, str(path), options_class=task_options().__getitem__)
     assert job.data.columns == {"text": "body", "label": "stars"}
