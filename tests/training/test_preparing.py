@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labelmill.errors import InputError
+from labelmill.errors import ConfigError, InputError
 from labelmill.training import gold
+from labelmill.training.plan import make_plan
 from tests.support.models import save_tiny
 from tests.support.training import job_of, ready, reviews, write_rows
 
@@ -45,6 +46,15 @@ def test_labels_of_texts_in_windows_weigh_by_rows(tmp_path, start, words):
     assert made.manifest.data.train_rows == 60
     assert made.manifest.data.train >= 60 * words // 32
     assert made.recipe.weights == (2.0, 2.0)
+
+
+def test_weights_of_what_has_no_labels_are_refused_before_rows_are_read(tmp_path):
+    start = save_tiny(tmp_path / "start", "bert", "AutoModelForQuestionAnswering")
+    rows = {"question": ["q"], "context": ["c"], "answer": ["c"]}
+    data = {"train": write_rows(tmp_path / "rows.parquet", rows), "class_weights": "balanced"}
+    job = job_of(tmp_path, "question-answering", start, data)
+    with pytest.raises(ConfigError, match=r"data\.class_weights: 'balanced' is for labels"):
+        make_plan(job, lambda: pytest.fail("nobody needs workers"))
 
 
 def test_labels_are_counted_over_the_rows_that_are_learned(tmp_path, start):

@@ -14,7 +14,7 @@ from labelmill.errors import ConfigError
 from labelmill.ops import plugins
 from labelmill.storage import absolute, is_local, is_object_store, refuse_no_room
 from labelmill.tasks import Trainable, is_trainable, training_defaults
-from labelmill.training import corpus, labelling, manifest
+from labelmill.training import corpus, labelling, manifest, weights
 from labelmill.training.arguments import (
     arguments,
     refuse_unknown_metric,
@@ -71,6 +71,7 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
     measured = job.data.has_validation or job.data.validation_fraction > 0
     refuse_unknown_metric(job.training, labelling.metrics(task, job.training))
     arguments(job.training, measured=measured, device="cpu")
+    _refuse_weights(job, task, facts)
     if labelling.is_wanted(task, job.training):
         labelling.scorer_of(task, facts, job.options)
     workers = group()
@@ -89,6 +90,13 @@ def make_plan(job: TrainJob, group: Callable[[], Group]) -> Plan:
         group=workers, settings=settings, result=result, finished=finished,
         begun=standing is not None and standing.settings == settings,
     )  # fmt: skip
+
+
+def _refuse_weights(job: TrainJob, task: Trainable, facts: ModelFacts) -> None:
+    """Where the rows need not be seen for it: whether labels are numbers they alone say."""
+    objective = task.objective(facts, job.options)
+    if objective != "numbers":
+        weights.refuse(job.data.class_weights, objective)
 
 
 def _result(job: TrainJob) -> str:

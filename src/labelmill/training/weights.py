@@ -23,6 +23,15 @@ def refuse_smoothing(section: TrainingSection, objective: Objective) -> None:
         )
 
 
+def refuse(wish: str, objective: Objective) -> None:
+    """Raise ConfigError for weights where what is learned is no label of a whole row."""
+    if wish != "none" and objective not in _ABLE:
+        raise ConfigError(
+            f"data.class_weights: {wish!r} is for labels of whole rows, and this task learns "
+            f"{objective!r}; remove it"
+        )
+
+
 def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
     """The weight of each label; () where all count alike.
 
@@ -32,11 +41,7 @@ def of(wish: str, objective: Objective, data: Data) -> tuple[float, ...]:
     """
     if wish == "none":
         return ()
-    if objective not in _ABLE:
-        raise ConfigError(
-            f"data.class_weights: {wish!r} is for labels of whole rows, and this task learns "
-            f"{objective!r}; remove it"
-        )
+    refuse(wish, objective)
     counts = np.array([data.counts.get(label, 0) for label in data.labels], np.float64)
     present = np.maximum(counts, 1)
     if objective == "label_sets":
