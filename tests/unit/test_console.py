@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -107,3 +108,27 @@ def test_end_of_a_file_that_nobody_expected_is_no_wish_to_stop(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["labelmill"])
     with pytest.raises(EOFError, match="a stream ended"):
         cli.main()
+
+
+def test_a_stop_in_the_middle_of_an_import_ends_with_3(tmp_path):
+    """CPython under -m remembers one that came out of an exec of text, though it was caught."""
+    program = """
+        import click
+        from labelmill import cli
+
+        @cli.group.command()
+        def stopped() -> None:
+            exec("raise KeyboardInterrupt")
+
+        cli.main()
+    """
+    (tmp_path / "stopped.py").write_text(textwrap.dedent(program))
+    done = subprocess.run(
+        [sys.executable, "-m", "stopped", "stopped"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "running the same command again goes on" in done.stderr
