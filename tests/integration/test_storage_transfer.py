@@ -122,7 +122,7 @@ def test_nothing_is_deleted_where_nothing_is(
     def deny(*_: object) -> None:
         raise StorageError("access denied")
 
-    monkeypatch.setattr(type(open_remote(s3_bucket.url)), "delete", deny)
+    monkeypatch.setattr(open_remote(s3_bucket.url)._fs, "rm_file", deny)
     upload(written(tmp_path / "here", {"x": b"x", "z": b"z"}), f"{s3_bucket.url}/m", last=("x",))
     assert s3_bucket.keys() == ["m/x", "m/z"]
 

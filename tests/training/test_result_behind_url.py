@@ -70,7 +70,7 @@ def test_rows_then_the_result_then_nothing_but_what_is_told(
     assert not plan.begun
     assert s3_bucket.keys() == []
     with monkeypatch.context() as denied:
-        denied.setattr(type(open_remote(url)), "delete", deny)
+        denied.setattr(open_remote(url)._fs, "rm_file", deny)
         last = exported(tmp_path, plan)
         said: list[str] = []
         again(plan_of(job_at(tmp_path, url)), said)

@@ -50,7 +50,6 @@ def _replace(place: str, data: bytes) -> None:
     """Write a file; one of that name is replaced, as no store can do in one step."""
     parent, name = split_url(absolute(place))
     store = open_store(parent)
-    if store.kind(name) == "file":
-        store.delete(name)
+    store.delete(name)
     if not put(store, name, data):
         raise StorageError(f"{place!r} is written by somebody else at this moment; try again")

@@ -139,6 +139,10 @@ class RemoteStore:
             self._run(path, lambda: self._fs.rm_file(self._full(path)))
         except FileMissing:
             return
+        except StorageError:
+            # A bucket that is only appended to denies even the deletion of what is not there.
+            if self.kind(path) is not None:
+                raise
 
     def sweep(self) -> None:
         """See `Store.sweep`: an upload is there whole or not at all, so there is nothing."""

@@ -26,14 +26,10 @@ def upload(folder: Path, url: str, *, last: Sequence[str] = ()) -> None:
     store = open_remote(url)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in files]
-    # A bucket that is only appended to denies deletion even of what is not there.
-    there = {entry.path for entry in store.list()}
     for name in reversed(last):
-        if name in there:
-            store.delete(name)
+        store.delete(name)
     for name in sorted(names, key=lambda name: last.index(name) if name in last else -1):
-        if name in there:
-            store.delete(name)
+        store.delete(name)
         if not own.put_from(store, name, folder / name):
             raise StorageError(
                 f"{join(url, name)!r} was written by another process at the same time; run only "

@@ -155,11 +155,9 @@ class State:
         _remove(join(self.url, CHECKPOINTS))
 
     def _delete(self, *paths: str) -> None:
-        """Those that are there: a bucket that is only appended to denies even the others."""
         store = self.store
         for path in paths:
-            if store.kind(path) == "file":
-                store.delete(path)
+            store.delete(path)
 
     def _rows(self, name: str) -> str:
         return join(self.url, f"{_EXAMPLES}/{name}")
