@@ -4,6 +4,7 @@ A feature extractor of transformers makes the inputs of each piece by itself, so
 never reaches over pieces. Samples lie end to end as they are; a spectrogram has one shape for all.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,7 +77,7 @@ def encoded(
     rate = int(extractor.sampling_rate)
     shortest = facts.sound.shortest if facts.sound else int(_WINDOW * rate)
     if facts.sound is None:
-        _refuse_unlike(_tried(extractor, rate), extractor)
+        _refuse_unlike(_tried(extractor), extractor)
     rows: list[int] = []
     samples: list[int] = []
     inputs: list[npt.NDArray[np.float32]] = []
@@ -110,13 +111,15 @@ def _features(extractor: Any, samples: audio.Samples, rate: int) -> npt.NDArray[
     return features.astype(np.float32, copy=False)
 
 
-def _tried(extractor: Any, rate: int) -> set[tuple[int, ...]]:
+@functools.lru_cache(maxsize=4)
+def _tried(extractor: Any) -> frozenset[tuple[int, ...]]:
     """The shapes that sounds of unlike lengths get: those of a split may all be of one."""
+    rate = int(extractor.sampling_rate)
     silence = (np.zeros(int(seconds * rate), np.float32) for seconds in _UNLIKE)
-    return {_features(extractor, samples, rate).shape for samples in silence}
+    return frozenset(_features(extractor, samples, rate).shape for samples in silence)
 
 
-def _refuse_unlike(shapes: set[tuple[int, ...]], extractor: Any) -> None:
+def _refuse_unlike(shapes: frozenset[tuple[int, ...]], extractor: Any) -> None:
     if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
         raise ModelError(
             f"{type(extractor).__name__!r} makes inputs of the shapes {sorted(shapes)!r}; expected "
@@ -136,7 +139,7 @@ def _sequences(inputs: list[npt.NDArray[np.float32]], extractor: Any, facts: Mod
             unit=facts.sound.stride,
             uneven=facts.sound.maskable,
         )
-    _refuse_unlike({features.shape for features in inputs}, extractor)
+    _refuse_unlike(frozenset(features.shape for features in inputs), extractor)
     return Encoded(
         rows=rows,
         # Columns of a spectrogram; of two of them, or of a patch as dear, a model makes a token.
