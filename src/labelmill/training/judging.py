@@ -21,12 +21,11 @@ from labelmill.evaluation.multi_label import MultiLabelScorer
 from labelmill.evaluation.regression import RegressionScorer
 from labelmill.evaluation.scored import Scorer, Table
 from labelmill.evaluation.tagging import TaggingScorer
-from labelmill.learning import IGNORED
 from labelmill.ops import plugins
-from labelmill.ops.entities import bioes, prefixes_of
 from labelmill.ops.scores import at_least, best, ranked, sigmoid, softmax
 from labelmill.training import checkpointing
 from labelmill.training.labelling import scorer_of
+from labelmill.training.measuring import named_tags
 from labelmill.training.recipe import TrainRecipe
 
 _RESAMPLES = 1000
@@ -90,23 +89,22 @@ def _of_logits(logits: _Floats, labels: _Labels, recipe: TrainRecipe) -> Scorer 
 
 
 def _classes(given: _Floats, labels: _Labels, names: tuple[str, ...]) -> Scorer:
-    listed = len(labels) <= _SORTABLE
-    scorer = ClassificationScorer(GoldLabels((), ()), listed=listed)
-    columns = dict(zip(("label", "score"), best(given, names), strict=True))
-    if listed:
-        columns["scores"] = ranked(given, names, len(names))
+    columns = dict(zip(("label", "score"), best(given, names), strict=True)) | _all(given, names)
+    scorer = ClassificationScorer(GoldLabels((), ()), listed="scores" in columns)
     scorer.add(pa.table(columns), pa.array(names, pa.string()).take(pa.array(labels)))
     return scorer
 
 
 def _label_sets(given: _Floats, labels: _Labels, names: tuple[str, ...]) -> Scorer:
-    listed = len(labels) <= _SORTABLE
-    scorer = MultiLabelScorer(GoldLabels((), ()), listed=listed)
-    columns = {"label": at_least(given, names, _GIVEN)[0]}
-    if listed:
-        columns["scores"] = ranked(given, names, len(names))
+    columns = {"label": at_least(given, names, _GIVEN)[0]} | _all(given, names)
+    scorer = MultiLabelScorer(GoldLabels((), ()), listed="scores" in columns)
     scorer.add(pa.table(columns), at_least(labels.astype(np.float32), names, _GIVEN)[0])
     return scorer
+
+
+def _all(given: _Floats, names: tuple[str, ...]) -> dict[str, pa.Array]:
+    """The scores of all labels, where there are not too many rows."""
+    return {"scores": ranked(given, names, len(names))} if len(given) <= _SORTABLE else {}
 
 
 def _numbers(logits: _Floats, labels: _Labels) -> Scorer:
@@ -116,23 +114,20 @@ def _numbers(logits: _Floats, labels: _Labels) -> Scorer:
 
 
 def _tags(given: _Labels, labels: _Labels, names: tuple[str, ...]) -> Scorer:
-    prefixes = prefixes_of(names)
-    table = np.array([bioes(name, prefixes) for name in names], object)
-    ours, right = [], []
-    for row, wanted in zip(given, labels, strict=True):
-        learned = wanted != IGNORED
-        ours.append(_entities(table[row[learned]]))
-        right.append(_entities(table[wanted[learned].astype(np.int64)]))
+    right, ours = (
+        pa.array([_entities(tags) for tags in rows], _ENTITIES)
+        for rows in named_tags(labels, given, names)
+    )
     scorer = TaggingScorer(None)
-    scorer.add(pa.table({"entities": pa.array(ours, _ENTITIES)}), pa.array(right, _ENTITIES))
+    scorer.add(pa.table({"entities": ours}), right)
     return scorer
 
 
-def _entities(tags: npt.NDArray[np.object_]) -> list[dict[str, Any]]:
+def _entities(tags: list[str]) -> list[dict[str, Any]]:
     """By the places of words."""
     return [
         {"label": label, "start": first, "end": last + 1}
-        for label, first, last in get_entities(tags.tolist())
+        for label, first, last in get_entities(tags)
     ]
 
 

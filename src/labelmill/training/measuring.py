@@ -114,15 +114,23 @@ def _mean(values: Iterable[float]) -> float:
 def _tags(logits: Logits, labels: Labels, names: Sequence[str]) -> dict[str, float]:
     best = logits.argmax(axis=-1)
     counted = labels != IGNORED
-    prefixes = prefixes_of(names)
-    table = np.array([bioes(name, prefixes) for name in names], object)
-    right, given = [], []
-    for gold, ours, mask in zip(labels, best, counted, strict=True):
-        right.append(list(table[gold[mask].astype(np.int64)]))
-        given.append(list(table[ours[mask]]))
+    right, given = named_tags(labels, best, names)
     return {
         "entity_f1": float(entity_f1(right, given, zero_division=0)),
         "entity_precision": float(entity_precision(right, given, zero_division=0)),
         "entity_recall": float(entity_recall(right, given, zero_division=0)),
         "accuracy": float((best[counted] == labels[counted]).mean()),
     }
+
+
+def named_tags(
+    labels: Labels, given: Labels, names: Sequence[str]
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Tags of BIOES where something is learned, row by row: right and given ones [rows, tokens]."""
+    prefixes = prefixes_of(names)
+    table = np.array([bioes(name, prefixes) for name in names], object)
+    rows = list(zip(labels, given, labels != IGNORED, strict=True))
+    return (
+        [table[gold[mask].astype(np.int64)].tolist() for gold, _, mask in rows],
+        [table[ours[mask]].tolist() for _, ours, mask in rows],
+    )
