@@ -8,7 +8,7 @@ import re
 
 _HIDDEN = "***"
 # Of http all before '@', which may be a token; in abfs://container@account it is no secret.
-_USER = re.compile(r"(?<=://)(?:(?<=http://)|(?<=https://))[^/\s?#]+@", re.IGNORECASE)
+_USER = re.compile(r"(?:(?<=http://)|(?<=https://))[^/\s?#]+@", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s]+@")
 _WORDS = "sig|token|credential|passw|pwd|secret|key|auth|policy"
 _QUERY = re.compile(rf"([?&;][\w.%~-]*(?:{_WORDS})[\w.%~-]*=)[^&#;\s'\"<>]+", re.IGNORECASE)

@@ -108,8 +108,9 @@ class State:
             return
         self.spent.add(path)
         shard = self.coverage.get(entry["shard"])
-        pending = shard is not None and shard.part_size(entry["index"]) is None
-        if pending and shard is not None and shard.generation == entry["generation"]:
+        if shard is None or shard.generation != entry["generation"]:
+            return
+        if shard.part_size(entry["index"]) is None:
             self.barring.add(path)
 
     def _read_singles(self) -> Iterator[tuple[str, Entry]]:

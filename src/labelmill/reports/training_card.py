@@ -122,8 +122,8 @@ def _data(told: Told) -> str:
     rows = [(name, f"{count:,}") for name, count in counts]
     more = f"\n... and {len(rows) - _FEW} more\n" if len(rows) > _FEW else ""
     listed = _table(("label", "times"), rows[:_FEW])
-    spread = f"{_spread(told)}\n\n" if _spread(told) else ""
-    return f"## Labels learned from\n\n{spread}{listed}{more}"
+    paragraphs = ["## Labels learned from", _spread(told), f"{listed}{more}"]
+    return "\n\n".join(part for part in paragraphs if part)
 
 
 def _spread(told: Told) -> str:

@@ -17,10 +17,7 @@ from labelmill.errors import LedgerError, StorageError
 from labelmill.learning import Head
 from labelmill.tasks import model_class, sentence
 from labelmill.training import labelling, ray_group, weights
-from labelmill.training.arguments import (
-    arguments,
-    metric,
-)
+from labelmill.training.arguments import arguments, metric
 from labelmill.training.exporting import export, results_of
 from labelmill.training.manifest import Data, TrainManifest
 from labelmill.training.plan import Finished, Plan

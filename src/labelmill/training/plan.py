@@ -15,11 +15,7 @@ from labelmill.ops import plugins
 from labelmill.storage import absolute, is_local, is_object_store, refuse_no_room
 from labelmill.tasks import Trainable, is_trainable, training_defaults
 from labelmill.training import corpus, labelling, manifest, weights
-from labelmill.training.arguments import (
-    arguments,
-    refuse_unknown_metric,
-    refuse_without_gpus,
-)
+from labelmill.training.arguments import arguments, refuse_unknown_metric, refuse_without_gpus
 from labelmill.training.dataset import sources
 from labelmill.training.exporting import results_of
 from labelmill.training.manifest import TrainManifest
