@@ -1,8 +1,8 @@
 """Training by labelmill and by transformers' own Trainer, from the same files, seed and settings.
 
-Each trains on one thread, one after the other; both models are given the test rows of the set. The
-orders of rows and the random numbers of dropout differ, so the two are two draws of one recipe. For
-sets of text classification.
+Each trains on one thread, or on the GPU where there is one, one after the other; both models are
+given the test rows of the set. The orders of rows and the random numbers of dropout differ, so the
+two are two draws of one recipe. For sets of text classification.
 """
 
 import argparse
@@ -83,10 +83,12 @@ def _plain(prepared: Path, name: str, seed: int) -> float:
 
 def _arguments(job: dict[str, Any], seed: int) -> dict[str, Any]:
     """What the job says, and the defaults that docs/config.md tells of a training."""
+    import torch
+
     from labelmill.config.training_arguments import DEFAULTS
 
-    told = {**DEFAULTS, **job["training"], "seed": seed}
-    quiet = {"use_cpu": True, "report_to": "none", "eval_strategy": "no", "save_strategy": "no"}
+    told = {**DEFAULTS, **job["training"], "seed": seed, "use_cpu": not torch.cuda.is_available()}
+    quiet = {"report_to": "none", "eval_strategy": "no", "save_strategy": "no"}
     return told | quiet
 
 

@@ -8,6 +8,7 @@ from labelmill.batch import Encoded, Ragged
 from labelmill.batching import microbatches, outputs_in_order
 from labelmill.checkpoints import Checkpoint
 from labelmill.engines.pytorch.engine import PyTorchEngine
+from labelmill.engines.pytorch.gelu import GeluLinear
 from labelmill.engines.pytorch.packing import Packing
 from labelmill.readouts import Embedding, Logits, TokenLogits
 from labelmill.stages.inference import Inference
@@ -85,6 +86,19 @@ def test_compiled_layers_give_what_plain_ones_give(architecture):
     )
     wanted, found = (outputs_of(engine, rows, 2000)["logits"] for engine in (plain, compiled))
     assert np.abs(found - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+def test_gelu_in_the_product_is_as_near_to_exact_as_gelu_behind_it():
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(256, 1024).cuda()
+    values = torch.randn(4096, 256, device="cuda")
+    with torch.inference_mode():
+        exact = torch.nn.functional.gelu(linear(values))
+        half, values = linear.bfloat16(), values.bfloat16()
+        behind, within = torch.nn.functional.gelu(half(values)), GeluLinear(half)(values)
+    errors = [(found.float() - exact).abs() for found in (within, behind)]
+    assert errors[0].mean() <= errors[1].mean() * 1.05
+    assert errors[0].max() <= errors[1].max() * 1.5
 
 
 def test_packed_outputs_are_the_same_in_any_company():

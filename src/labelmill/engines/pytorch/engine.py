@@ -13,6 +13,7 @@ import torch
 from labelmill.batch import Array, Microbatch, Outputs, Ragged
 from labelmill.checkpoints import Checkpoint
 from labelmill.engines.pytorch.compiling import compile_layers
+from labelmill.engines.pytorch.gelu import fuse_gelu
 from labelmill.engines.pytorch.packed import PackedReader, filled, trial
 from labelmill.engines.pytorch.packing import PackedModel, Packing, is_packable
 from labelmill.engines.pytorch.reading import Model, Read, Reader, on_host
@@ -117,6 +118,8 @@ class PyTorchEngine:
         with torch.inference_mode():
             self._read: Reader | None = reader(readout, Model(module, device), checkpoint)
             if packing is not None and is_packable(module, readout):
+                if device == "cuda" and precision == "bfloat16":
+                    fuse_gelu(module)
                 model = PackedModel(module, device)
                 self._packed = PackedReader(reader(readout, model, checkpoint), model, packing)
         if self._packed is not None and not self._agrees():
