@@ -9,7 +9,8 @@ SHELL := bash
 export RAY_AUTH_MODE := disabled
 export RAY_USAGE_STATS_ENABLED := 0
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
-# Tests start hundreds of processes: what one has compiled the others read, whatever the shell says.
+# Modules are compiled when they are first imported, most never are. Tests start hundreds of
+# processes: what one has compiled the others read, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
@@ -36,8 +37,6 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install -q --no-compile -c constraints.txt -e '.[dev]'
-	@# By all cores, where pip takes one. It fails for a file of others that is no Python: no matter.
-	$(BIN)/python -m compileall -qq -j 0 "$(CURDIR)/.venv/lib" || true
 	touch $@
 
 demo: $(READY)

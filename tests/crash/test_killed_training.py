@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_killed_as_a_whole_and_gone_on_with_it_comes_to_the_same_metrics(tmp_path):
-    place = KilledTraining(tmp_path, workers=1)
+    place = KilledTraining(tmp_path, workers=1, epochs=6)
     with command("train", str(place.job)) as running:
         place.wait_for(running, 1)
         running.kill()

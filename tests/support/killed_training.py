@@ -12,11 +12,9 @@ from tests.support.process import Command, Ended, command
 from tests.support.training import STILL, Desk, job_of, ready, reviews, write_rows
 
 SOON = 600.0  # seconds; a loaded machine takes its time
-_EPOCHS = 12
 BASE = {
     "optim": "sgd",
     "learning_rate": 0.2,
-    "num_train_epochs": _EPOCHS,
     "max_grad_norm": 0.0,
     "save_total_limit": 2,  # so that checkpoints stay
     "report_to": ["tensorboard"],
@@ -29,7 +27,9 @@ class KilledTraining:
     Its result is to be at `result`, a path or a URL; None: in the directory.
     """
 
-    def __init__(self, directory: Path, result: str | None = None, *, workers: int = 2) -> None:
+    def __init__(
+        self, directory: Path, result: str | None = None, *, workers: int = 2, epochs: int = 12
+    ) -> None:
         start = save_tiny(directory / "start", "bert", "AutoModelForMaskedLM")
         path = write_rows(directory / "rows.parquet", reviews(60))
         data = {"train": path, "validation_fraction": 0.2}
@@ -39,10 +39,10 @@ class KilledTraining:
         for name, count in (("reference", 1), ("trained", workers)):
             folder = directory / name
             folder.mkdir(exist_ok=True)
-            batch = {"per_device_train_batch_size": 8 // count}
+            changed = {"num_train_epochs": epochs, "per_device_train_batch_size": 8 // count}
             job = job_of(
                 folder, "text-classification", start, data, model={"config": STILL},
-                training=BASE | batch,
+                training=BASE | changed,
                 resources={"workers": count, "gpus_per_worker": 0, "cpus_per_worker": 1},
                 output={"path": self.result if name == "trained" else str(folder / "model")},
             )  # fmt: skip
