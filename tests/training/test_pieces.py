@@ -222,6 +222,7 @@ def test_a_metric_that_no_objective_has_is_refused_before_the_data_are_read():
         ({"fp16": True}, 1, "cpu", "training.fp16: the workers train on CPUs"),
         ({"fsdp": True}, 2, "cpu", "training.fsdp: found 2 workers on cpu, expected two or more"),
         ({"fsdp": True}, 1, "cuda", "training.fsdp: found 1 workers on cuda"),
+        ({"fsdp": True, "optim": "sgd"}, 2, "cuda", "training.optim: 'sgd' found, which has no"),
         (
             {"fsdp": True, "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT"}},
             2, "cuda", "training.fsdp_config.state_dict_type: 'SHARDED_STATE_DICT' found",

@@ -19,7 +19,7 @@ from tests.support.training import (
     weights_of,
     write_rows,
 )
-from tests.support.writing_models import tiny_encoder_decoder
+from tests.support.writing_models import calm, tiny_encoder_decoder
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +42,6 @@ def told(rows):
         "text": texts,
         "summary": [" ".join(text.split()[: 1 + len(text) % 5]) for text in texts],
     }
-
-
-def calm(start):
-    """The same with weights as drawn: large ones make of a rounding error whatever they like."""
-    torch.manual_seed(1)
-    config = transformers.AutoConfig.from_pretrained(start)
-    transformers.AutoModelForSeq2SeqLM.from_config(config).save_pretrained(start)
-    return start
 
 
 def alone_and_together(tmp_path, start, task, data, config, **training):

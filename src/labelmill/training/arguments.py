@@ -101,7 +101,7 @@ def refuse_unknown_metric(section: TrainingSection, answers: Sequence[str]) -> N
 
 
 def refuse_without_gpus(section: TrainingSection, *, workers: int, device: str) -> None:
-    """Raise ConfigError for fp16 on CPUs, and for FSDP that shards nothing or keeps no whole model.
+    """Raise ConfigError for fp16 on CPUs, and for FSDP that shards nothing or cannot be kept.
 
     On CPUs accelerate passes over both without a word.
     """
@@ -115,6 +115,11 @@ def refuse_without_gpus(section: TrainingSection, *, workers: int, device: str) 
         raise ConfigError(
             f"training.fsdp: found {workers} workers on {device}, expected two or more, each with "
             "a GPU; remove it"
+        )
+    if section.others.get("optim") == "sgd":
+        raise ConfigError(
+            "training.optim: 'sgd' found, which has no state, and with training.fsdp torch cannot "
+            "go on from a checkpoint without one; choose 'adamw_torch' or another"
         )
     config = section.others.get("fsdp_config")
     told = config if isinstance(config, Mapping) else {}

@@ -21,7 +21,7 @@ from labelmill.errors import EngineError
 from labelmill.learning import Objective
 from labelmill.models.quiet import quiet
 from labelmill.readouts import Embedding
-from labelmill.training import attention
+from labelmill.training import attention, sharding
 from labelmill.training.checkpointing import Keep, is_finished, waited, write_predictions
 from labelmill.training.collate import Collator
 from labelmill.training.contrast import Contrast
@@ -76,7 +76,7 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch, resume: Path | None)
         grouped=recipe.grouped,
         shuffled=recipe.shuffled,
         model=model,
-        args=_arguments(recipe, seat, layouts),
+        args=_arguments(recipe, seat, layouts, model),
         data_collator=_collator(recipe, reduce(Layout.beside, layouts)),
         train_dataset=examples,
         eval_dataset=back,
@@ -98,12 +98,17 @@ def _patience(most: int, resume: Path | None) -> EarlyStoppingCallback:
     return patience
 
 
-def _arguments(recipe: TrainRecipe, seat: Seat, layouts: Sequence[Layout]) -> TrainingArguments:
+def _arguments(
+    recipe: TrainRecipe, seat: Seat, layouts: Sequence[Layout], model: PreTrainedModel
+) -> TrainingArguments:
     measured = recipe.validation is not None
     chosen = dict(recipe.arguments)
     if measured and chosen.get("lr_scheduler_type") == "reduce_lr_on_plateau":
         mode = "min" if recipe.metric in LOWEST else "max"
         chosen["lr_scheduler_kwargs"] = {"mode": mode, **(chosen.get("lr_scheduler_kwargs") or {})}
+    if chosen.get("fsdp"):
+        chosen["fsdp_config"] = sharding.config_for(model, chosen.get("fsdp_config"))
+        sharding.prepare(model)
     return TrainingArguments(
         output_dir=str(seat.scratch),
         # What a batch lacks of them makes transformers take it for one without a loss.
