@@ -107,8 +107,8 @@ class TaskTrainer(Trainer):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """With what else is measured of the model, and the loss of all labels alike.
 
-        transformers' is a mean of the batches' means, which changes with their size. What several
-        workers take twice, so that all have as many rows, counts twice.
+        transformers' is a mean of the batches' means, which changes with their size, and of what
+        several workers take twice, so that all have as many rows.
         """
         self._seen = _nothing(self.args.device)
         seen = super().evaluation_loop(*args, **kwargs)
@@ -153,13 +153,33 @@ class TaskTrainer(Trainer):
         if model.training and num_items_in_batch is not None:
             loss = total * self.accelerator.num_processes / num_items_in_batch
         else:
-            count = self._loss.count(targets).to(total.device)
-            self._seen += torch.stack([total.detach().double(), count.double()])
-            loss = total / count.clamp(min=1)
+            loss = self._measured(outputs, targets, total)
         # Of all else that a model gives transformers would make predictions.
         if "logits" in outputs:
             outputs = {"logits": outputs["logits"]}
         return (loss, outputs) if return_outputs else loss
+
+    def _measured(self, outputs: Any, targets: Tensors, total: torch.Tensor) -> torch.Tensor:
+        """The mean loss of a batch of an evaluation, which counts."""
+        rows = len(next(iter(targets.values())))
+        new = self._new_rows(rows)
+        if new < rows and self._contrast is None:  # which is of the whole batch
+            outputs, targets = (
+                {name: one[name][:new] for name in one if isinstance(one[name], torch.Tensor)}
+                for one in (outputs, targets)
+            )
+            total = self._loss.total(outputs, targets)
+        count = self._loss.count(targets).to(total.device)
+        self._seen += torch.stack([total.detach().double(), count.double()])
+        return total / count.clamp(min=1)
+
+    def _new_rows(self, rows: int) -> int:
+        """Of a worker's batch; accelerate fills the workers' last ones with rows they have had."""
+        state = self.accelerator.gradient_state
+        if not state.end_of_dataloader or state.remainder <= 0:
+            return rows
+        before = self.accelerator.process_index * rows
+        return min(max(int(state.remainder) - before, 0), rows)
 
     def _total(
         self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], targets: Tensors
