@@ -178,7 +178,7 @@ class TaskTrainer(Trainer):
         state = self.accelerator.gradient_state
         if not state.end_of_dataloader or state.remainder <= 0:
             return rows
-        before = self.accelerator.process_index * rows
+        before: int = self.accelerator.process_index * rows
         return min(max(int(state.remainder) - before, 0), rows)
 
     def _total(
