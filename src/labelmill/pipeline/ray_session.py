@@ -144,6 +144,8 @@ def _hush() -> None:
     """Ray's errors reach us as exceptions; its log files keep the rest."""
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+    # Fewer splits than tokenizers is no mistake of anybody's.
+    warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
