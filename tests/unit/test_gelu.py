@@ -62,3 +62,16 @@ def test_the_shape_in_front_is_kept(shape, compiled):
         found = call(values)
         assert found.shape == (*shape[:-1], 12)
         torch.testing.assert_close(found, torch.nn.functional.gelu(linear(values)))
+
+
+def test_a_compiler_sees_one_operation():
+    seen = []
+
+    def backend(graph, inputs):
+        del inputs
+        seen.extend(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return graph.forward
+
+    with torch.inference_mode():
+        torch.compile(GeluLinear(torch.nn.Linear(8, 12)), backend=backend)(torch.randn(7, 8))
+    assert seen == ["labelmill.gelu_linear.default"]

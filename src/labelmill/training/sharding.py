@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+_BY_LAYERS = "TRANSFORMER_BASED_WRAP"  # the default of transformers
+
 
 def config_for(model: Any, config: Mapping[str, Any] | None) -> dict[str, Any]:
     """The `fsdp_config` of a job for this model; what the job says itself stays."""
     told = {name.removeprefix("fsdp_"): value for name, value in (config or {}).items()}
     units = layers(model)
-    by_size = told.get("auto_wrap_policy", "TRANSFORMER_BASED_WRAP") != "TRANSFORMER_BASED_WRAP"
-    if by_size or not units:
+    if told.get("auto_wrap_policy", _BY_LAYERS) != _BY_LAYERS or not units:
         return told
     return {"transformer_layer_cls_to_wrap": units, **told}
 
