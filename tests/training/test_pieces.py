@@ -174,6 +174,7 @@ def test_each_checkpoint_is_measured_where_one_kind_of_steps_is_said(said, steps
         ({"log_level": "chatty"}, "log_level: cannot be set; .*--verbose"),
         ({"label_smoothing_factor": 1.5}, "1.5 found, expected 0 to below 1"),
         ({"max_steps": 0}, "0 found, expected at least 1"),
+        ({"use_liger_kernel": True}, "'liger-kernel' is not installed"),
         ({"save_total_limit": 0}, "save_total_limit: 0 found, expected at least 1"),
         ({"lr_scheduler_type": "cosine_with_min_lr"}, "training: .*min_lr"),
         ({"adam_beta1": 3.0}, "training: Invalid beta"),

@@ -17,6 +17,7 @@ from transformers.integrations.integration_utils import (
     INTEGRATION_TO_CALLBACK,
     get_available_reporting_integrations,
 )
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from labelmill.config.nearness import nearest
 from labelmill.config.training import TrainingSection
@@ -49,6 +50,7 @@ def arguments(section: TrainingSection, *, measured: bool, device: str) -> dict[
         _equal_steps(chosen)
     _refuse_unequal(section, chosen, measured=measured)
     _refuse_idle(section, chosen, measured=measured)
+    _refuse_missing(chosen)
     if chosen["train_sampling_strategy"] not in _SAMPLING:
         raise ConfigError(
             f"training.train_sampling_strategy: {chosen['train_sampling_strategy']!r} found, "
@@ -215,6 +217,15 @@ def _refuse_idle(section: TrainingSection, chosen: Mapping[str, Any], *, measure
     if not 0 <= smoothing < 1:
         raise ConfigError(
             f"training.label_smoothing_factor: {smoothing!r} found, expected 0 to below 1"
+        )
+
+
+def _refuse_missing(chosen: Mapping[str, Any]) -> None:
+    """What transformers would miss on the workers alone."""
+    if chosen.get("use_liger_kernel") and not is_liger_kernel_available():
+        raise ConfigError(
+            "training.use_liger_kernel: the package 'liger-kernel' is not installed; install it, "
+            "or remove this"
         )
 
 
