@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from labelmill.errors import ConfigError
+from labelmill.errors import ConfigError, ModelError
 from labelmill.ops.passages import passages
 from labelmill.ops.writing import counter
 from labelmill.tasks.summarization import Summarization, SummarizationOptions
@@ -108,6 +108,16 @@ def test_checkpoint_that_gives_several_texts_gives_each_row_its_best(tmp_path):
     found = label(path, SUMMARIZE, {"text": TEXTS}, options, budget=10**9)
     expected = plain(path, TEXTS, max_new_tokens=16, num_return_sequences=1)
     assert found["summary"].to_pylist() == expected
+
+
+def test_checkpoint_without_a_token_to_begin_with_is_refused_when_it_is_loaded(tmp_path):
+    path = tiny_encoder_decoder(tmp_path, "t5")
+    for place in tmp_path.glob("*config.json"):
+        told = json.loads(place.read_text())
+        told.pop("decoder_start_token_id", None)
+        place.write_text(json.dumps(told))
+    with pytest.raises(ModelError, match="names no token that what it writes begins with"):
+        label(path, SUMMARIZE, {"text": TEXTS}, SummarizationOptions(prefix=""))
 
 
 @pytest.mark.parametrize("architecture", SUMMARIZERS)

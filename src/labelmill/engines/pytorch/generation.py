@@ -22,7 +22,7 @@ from labelmill.engines.pytorch.decoding import Decoding, greedy
 from labelmill.engines.pytorch.reading import Model, Pieces, Read, Reader, Tensors
 from labelmill.engines.pytorch.sampling import drawn
 from labelmill.engines.pytorch.together import by_length
-from labelmill.errors import ConfigError
+from labelmill.errors import ConfigError, ModelError
 from labelmill.readouts import FINISH, Generation
 
 _STOP, _LENGTH = FINISH.index("stop"), FINISH.index("length")
@@ -33,11 +33,18 @@ _SPARE = 4  # tokens that a stop string may be long beside one a byte: special a
 def reader(readout: Generation, model: Model, checkpoint: Checkpoint) -> Reader:
     """See Generation. Its settings are laid over the model's own generation config for good.
 
-    Raises ConfigError for stop strings or sampling where the loop is not `decoding`'s.
+    Raises ConfigError for stop strings or sampling where the loop is not `decoding`'s, ModelError
+    for an encoder-decoder that names no token to begin with.
     """
     module = model.module
     config = module.generation_config
     config.update(**_settings(readout), allow_custom_entries=True)
+    encodes = bool(module.config.is_encoder_decoder)
+    if encodes and config.decoder_start_token_id is None and config.bos_token_id is None:
+        raise ModelError(
+            f"model {checkpoint.source!r} names no token that what it writes begins with: "
+            "decoder_start_token_id is in neither generation_config.json nor config.json; add it"
+        )
     strings = (*readout.stop, *_own_strings(config))
     own = type(module).generate is not GenerationMixin.generate
     plain = own or (config.num_beams or 1) > 1
@@ -63,7 +70,6 @@ def reader(readout: Generation, model: Model, checkpoint: Checkpoint) -> Reader:
         )
         return _answer(ids, start, config, decoding.ends)
 
-    encodes = bool(module.config.is_encoder_decoder)
     return by_length(read) if _counts_padding(config, encodes=encodes) else read
 
 
