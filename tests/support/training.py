@@ -120,6 +120,18 @@ def losses_of(desk: Desk) -> list[float]:
     return [entry["loss"] for entry in state_of(desk)["log_history"] if "loss" in entry]
 
 
+def evaluated(desk: Desk) -> list[dict[str, Any]]:
+    """The metrics of each evaluation, with what else is told of it."""
+    return [entry for entry in state_of(desk)["log_history"] if "eval_loss" in entry]
+
+
+def tagged(rows: int) -> dict[str, list[Any]]:
+    """The words of `reviews`; those of more than four letters are entities."""
+    words = [text.split() for text in reviews(rows)["text"]]
+    tags = [["B-A" if len(word) > 4 else "O" for word in row] for row in words]
+    return {"words": words, "tags": tags}
+
+
 def train_together(recipe: TrainRecipe, directory: Path, workers: int) -> Desk:
     """Train by so many processes that exchange gradients through gloo."""
     gloo.together(_train, recipe, directory, workers=workers)

@@ -15,6 +15,7 @@ from tests.support.labelling import label
 from tests.support.models import save_tiny
 from tests.support.training import (
     Desk,
+    evaluated,
     job_of,
     ready,
     state_of,
@@ -67,10 +68,6 @@ def job_for(tmp_path, task, **training):
         tmp_path, task, start, {"train": path, "validation": path}, options=options,
         training={**STEPS, "metric_for_best_model": best, **training},
     )  # fmt: skip
-
-
-def evaluated(desk):
-    return [one for one in state_of(desk)["log_history"] if "eval_loss" in one]
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 4}], ids=["whole", "lora"])

@@ -5,7 +5,7 @@ import pytest
 from labelmill.training.judging import judge
 from labelmill.training.loop import train
 from tests.support.models import save_tiny
-from tests.support.training import Desk, job_of, ready, reviews, state_of, write_rows
+from tests.support.training import Desk, evaluated, job_of, ready, reviews, write_rows
 
 ROWS = 90
 TRAINING = {"num_train_epochs": 1, "learning_rate": 3e-3, "per_device_train_batch_size": 8}
@@ -47,7 +47,7 @@ def test_judged_is_what_was_measured_and_lies_in_its_interval(tmp_path, task, ki
     job = job_of(tmp_path, task, start, data | {"validation_fraction": 0.4}, training=TRAINING)
     made, desk = ready(job), Desk(tmp_path)
     assert train(made.recipe, desk)
-    last = [one for one in state_of(desk)["log_history"] if "eval_loss" in one][-1]
+    last = evaluated(desk)[-1]
     judged = judge(desk.resume(), made.recipe)
     for ours, theirs in SHARED[task][kind].items():
         found = judged["metrics"][theirs]

@@ -18,6 +18,7 @@ from tests.support.models import save_tiny
 from tests.support.training import (
     STILL,
     Desk,
+    evaluated,
     job_of,
     losses_of,
     ready,
@@ -137,7 +138,7 @@ def test_loss_of_tokens_kept_back_is_that_of_all_alike(tmp_path):
         desk = Desk(tmp_path / str(rows))
         assert train(ready(job).recipe, desk)
         (tmp_path / "model.training" / "training.json").unlink()
-        found += [one["eval_loss"] for one in state_of(desk)["log_history"] if "eval_loss" in one]
+        found += [one["eval_loss"] for one in evaluated(desk)]
     assert len(found) == 3
     np.testing.assert_allclose(found, found[0], rtol=1e-5)
 
@@ -210,7 +211,7 @@ def test_stopped_at_the_end_of_an_epoch_it_is_measured_and_the_same_training(job
 
 def measured(desk):
     """Steps at which there was an evaluation."""
-    return [entry["step"] for entry in state_of(desk)["log_history"] if "eval_loss" in entry]
+    return [entry["step"] for entry in evaluated(desk)]
 
 
 @pytest.mark.parametrize("often", [1, 1000], ids=["seen at a step", "seen at the evaluation"])

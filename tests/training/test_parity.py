@@ -11,11 +11,11 @@ from tests.support.models import save_tiny
 from tests.support.training import (
     STILL,
     Desk,
+    evaluated,
     job_of,
     losses_of,
     ready,
     reviews,
-    state_of,
     write_rows,
 )
 
@@ -109,8 +109,7 @@ def _ours(folder, task, start, learned, held):
     }
     desk = Desk(folder)
     train(ready(job_of(folder, task, start, data, training=SETTINGS)).recipe, desk)
-    measured = [one for one in state_of(desk)["log_history"] if "eval_loss" in one]
-    return losses_of(desk), measured[-1]
+    return losses_of(desk), evaluated(desk)[-1]
 
 
 def _plain(folder, model, collator, learned, held):

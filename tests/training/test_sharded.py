@@ -3,8 +3,6 @@
 On CPUs, where torch shards as on GPUs; tests.support.fsdp says what stands in.
 """
 
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -15,16 +13,18 @@ from transformers import AutoModel, AutoModelForSeq2SeqLM
 from labelmill.training import sharding
 from labelmill.training.loop import train
 from tests.support.fsdp import train_sharded
-from tests.support.image_models import tiny_image_classifier
+from tests.support.image_models import encoded_as, tiny_image_classifier
 from tests.support.models import save_tiny
 from tests.support.training import (
     STILL,
     Desk,
+    evaluated,
     job_of,
     losses_of,
     ready,
     reviews,
     state_of,
+    tagged,
     write_rows,
 )
 from tests.support.writing_models import calm, tiny_decoder, tiny_encoder_decoder
@@ -32,7 +32,8 @@ from tests.support.writing_models import calm, tiny_decoder, tiny_encoder_decode
 pytestmark = pytest.mark.slow
 
 BASE = {"optim": "sgd", "learning_rate": 0.05, "num_train_epochs": 3, "max_grad_norm": 0.5}
-ROWS = reviews(61)
+COUNT = 61
+ROWS = reviews(COUNT)
 LEARNED = 45  # so that the last step of an epoch is not full
 
 
@@ -48,10 +49,8 @@ def of_layers_without_names(place):
     return save_tiny(place, "deberta-v2", "AutoModelForMaskedLM"), ROWS, STILL
 
 
-def tagged(place):
-    words = [text.split() for text in ROWS["text"]]
-    tags = [["B-A" if len(word) > 4 else "O" for word in row] for row in words]
-    return encoder(place), {"words": words, "tags": tags}, STILL
+def told_apart(place):
+    return encoder(place), tagged(COUNT), STILL
 
 
 def near(place):
@@ -70,19 +69,17 @@ def gone_on_with(place):
     return tiny_decoder(place, "llama"), {"text": ROWS["text"]}, {}
 
 
-def seen(place):
-    def picture(row):
-        file = io.BytesIO()
-        shade = np.full((32, 32, 3), row * 4, np.uint8)
-        Image.fromarray(shade).save(file, "PNG")
-        return file.getvalue()
+def shown():
+    shades = [Image.new("RGB", (32, 32), (row * 4,) * 3) for row in range(COUNT)]
+    return {"image": [encoded_as(shade) for shade in shades], "label": ROWS["label"]}
 
-    rows = {"image": [picture(row) for row in range(61)], "label": ROWS["label"]}
-    return tiny_image_classifier(place), rows, {}
+
+def seen(place):
+    return tiny_image_classifier(place), shown(), {}
 
 
 def seen_without_words(place):
-    return tiny_image_classifier(place, "convnext"), seen(place.parent / "other")[1], {}
+    return tiny_image_classifier(place, "convnext"), shown(), {}
 
 
 CASES = {
@@ -90,7 +87,7 @@ CASES = {
     "deberta": ("text-classification", of_layers_without_names, {}),
     "adapters": ("text-classification", classified, {"lora": {"r": 4, "dropout": 0.0}}),
     "checkpointing": ("text-classification", classified, {"gradient_checkpointing": True}),
-    "accumulated": ("token-classification", tagged, {"gradient_accumulation_steps": 2}),
+    "accumulated": ("token-classification", told_apart, {"gradient_accumulation_steps": 2}),
     "embeddings": ("feature-extraction", near, {}),
     "t5": ("summarization", written, {}),
     "llama": ("text-generation", gone_on_with, {}),
@@ -100,6 +97,7 @@ CASES = {
 
 
 def recipe_of(folder, case, workers, **more):
+    folder.mkdir()
     task, made, training = CASES[case]
     start, rows, config = made(folder / "start")
     parts = {"train": slice(LEARNED), "validation": slice(LEARNED, None)}
@@ -119,22 +117,17 @@ def recipe_of(folder, case, workers, **more):
     return ready(job, workers).recipe
 
 
-def alone_and_sharded(tmp_path, case):
-    desks = [Desk(tmp_path / name) for name in ("alone", "sharded")]
-    folders = [tmp_path / name for name in ("alone", "sharded")]
-    for folder in folders:
-        folder.mkdir()
-    assert train(recipe_of(folders[0], case, 1), desks[0])
-    train_sharded(recipe_of(folders[1], case, 2), folders[1])
-    return desks
+def alone(tmp_path, case, **more):
+    desk = Desk(tmp_path / "alone")
+    assert train(recipe_of(tmp_path / "alone", case, 1, **more), desk)
+    return desk
 
 
 def measured(desk):
-    found = [entry for entry in state_of(desk)["log_history"] if "eval_loss" in entry]
     timed = ("_runtime", "_per_second")
     return [
         {name: value for name, value in entry.items() if not name.endswith(timed)}
-        for entry in found
+        for entry in evaluated(desk)
     ]
 
 
@@ -153,10 +146,11 @@ def the_same(found, wanted):
     ],
 )
 def test_sharded_learns_what_one_worker_does(tmp_path, case):
-    alone, sharded = alone_and_sharded(tmp_path, case)
-    the_same(sharded, alone)
+    place = tmp_path / "sharded"
+    sharded, one = train_sharded(recipe_of(place, case, 2), place), alone(tmp_path, case)
+    the_same(sharded, one)
     name = "adapter_model" if case == "adapters" else "model"
-    wanted, found = (load_file(desk.resume() / f"{name}.safetensors") for desk in (alone, sharded))
+    wanted, found = (load_file(desk.resume() / f"{name}.safetensors") for desk in (one, sharded))
     assert wanted.keys() <= found.keys()  # tied weights are written for each of their names
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=2e-5)
@@ -164,15 +158,11 @@ def test_sharded_learns_what_one_worker_does(tmp_path, case):
 
 def test_stopped_and_gone_on_with_it_is_the_same_training(tmp_path):
     adam = {"optim": "adamw_torch", "learning_rate": 1e-3}
-    folders = [tmp_path / name for name in ("alone", "broken")]
-    for folder in folders:
-        folder.mkdir()
-    alone = Desk(folders[0])
-    assert train(recipe_of(folders[0], "bert", 1, **adam), alone)
-    recipe = recipe_of(folders[1], "bert", 2, **adam)
-    stopped = train_sharded(recipe, folders[1], stop_at=10)
-    assert state_of(stopped)["global_step"] < state_of(alone)["global_step"]
-    the_same(train_sharded(recipe, folders[1]), alone)
+    place = tmp_path / "broken"
+    whole, recipe = alone(tmp_path, "bert", **adam), recipe_of(place, "bert", 2, **adam)
+    stopped = train_sharded(recipe, place, stop_at=10)
+    assert state_of(stopped)["global_step"] < state_of(whole)["global_step"]
+    the_same(train_sharded(recipe, place), whole)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from tests.support.models import save_tiny
 from tests.support.training import (
     STILL,
     Desk,
+    evaluated,
     job_of,
     losses_of,
     ready,
     reviews,
-    state_of,
     train_together,
     weights_of,
     write_rows,
@@ -68,10 +68,7 @@ def alone_and_together(tmp_path, start, task, data, config, **training):
 
 def the_same(one, two):
     np.testing.assert_allclose(losses_of(two), losses_of(one), rtol=1e-4)
-    measured = [
-        [entry["eval_loss"] for entry in state_of(desk)["log_history"] if "eval_loss" in entry]
-        for desk in (one, two)
-    ]
+    measured = [[entry["eval_loss"] for entry in evaluated(desk)] for desk in (one, two)]
     np.testing.assert_allclose(measured[1], measured[0], rtol=1e-4)
     for name, value in weights_of(one.resume()).items():
         torch.testing.assert_close(weights_of(two.resume())[name], value, rtol=1e-3, atol=2e-5)

@@ -26,9 +26,9 @@ from labelmill.errors import ConfigError
 from labelmill.learning import Objective
 from labelmill.models.precision import best_on_cpu
 from labelmill.ops.plugins import suggestion
+from labelmill.training import sharding
 from labelmill.training.measuring import LOSS, METRICS, PERPLEXITY, main_metric
 
-_WHOLE = "FULL_STATE_DICT"
 _SAMPLING = ("group_by_length", "random", "sequential")
 _LEAST = {"per_device_eval_batch_size": 1, "dataloader_num_workers": 0}
 _UNSEEN = ("azure_ml", "flyte")  # of these transformers cannot say whether they are installed
@@ -111,26 +111,8 @@ def refuse_without_gpus(section: TrainingSection, *, workers: int, device: str) 
         raise ConfigError(
             "training.fp16: the workers train on CPUs, which have bf16 and float32; remove it"
         )
-    if not section.others.get("fsdp"):
-        return
-    if device == "cpu" or workers < 2:
-        raise ConfigError(
-            f"training.fsdp: found {workers} workers on {device}, expected two or more, each with "
-            "a GPU; remove it"
-        )
-    if section.others.get("optim") == "sgd":
-        raise ConfigError(
-            "training.optim: 'sgd' found, which has no state, and with training.fsdp torch cannot "
-            "go on from a checkpoint without one; choose 'adamw_torch' or another"
-        )
-    config = section.others.get("fsdp_config")
-    told = config if isinstance(config, Mapping) else {}
-    for name in ("state_dict_type", "fsdp_state_dict_type"):
-        if told.get(name, _WHOLE) != _WHOLE:
-            raise ConfigError(
-                f"training.fsdp_config.{name}: {told[name]!r} found, expected {_WHOLE!r}, as a "
-                "checkpoint has to hold the whole model; remove it"
-            )
+    if section.others.get("fsdp"):
+        sharding.refuse_unfit(section.others, workers=workers, device=device)
 
 
 def has_bfloat16(device: str) -> bool:

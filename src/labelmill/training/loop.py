@@ -69,6 +69,8 @@ def _trainer(recipe: TrainRecipe, seat: Seat, watch: Watch, resume: Path | None)
     model = load(recipe.model)
     if recipe.arguments["use_cpu"] and examples.layout.inputs:
         attention.choose(model, longest=int(examples.lengths.max()))
+    if recipe.arguments.get("fsdp"):
+        sharding.prepare(model)
     trainer = TaskTrainer(
         loss=_loss(recipe),
         contrast=_contrast(recipe, model),
@@ -108,7 +110,6 @@ def _arguments(
         chosen["lr_scheduler_kwargs"] = {"mode": mode, **(chosen.get("lr_scheduler_kwargs") or {})}
     if chosen.get("fsdp"):
         chosen["fsdp_config"] = sharding.config_for(model, chosen.get("fsdp_config"))
-        sharding.prepare(model)
     return TrainingArguments(
         output_dir=str(seat.scratch),
         # What a batch lacks of them makes transformers take it for one without a loss.

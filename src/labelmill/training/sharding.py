@@ -1,4 +1,4 @@
-"""Sharding: what of a model FSDP gathers and lets go of at a time.
+"""Sharding: what FSDP takes, and what of a model it gathers and lets go of at a time.
 
 accelerate takes the classes that a model names as not to be split. Of BERT and its like these hold
 the word embeddings, which accelerate shards by themselves afterwards, and torch fails on what is
@@ -10,7 +10,35 @@ from typing import Any
 
 import torch
 
+from labelmill.errors import ConfigError
+
 _BY_LAYERS = "TRANSFORMER_BASED_WRAP"  # the default of transformers
+_WHOLE = "FULL_STATE_DICT"  # so, too
+
+
+def refuse_unfit(settings: Mapping[str, Any], *, workers: int, device: str) -> None:
+    """Raise ConfigError for TrainingArguments that shard nothing, or leave nothing to go on from.
+
+    On CPUs accelerate passes it over without a word.
+    """
+    if device == "cpu" or workers < 2:
+        raise ConfigError(
+            f"training.fsdp: found {workers} workers on {device}, expected two or more, each with "
+            "a GPU; remove it"
+        )
+    if settings.get("optim") == "sgd":
+        raise ConfigError(
+            "training.optim: 'sgd' found, which has no state, and with training.fsdp torch cannot "
+            "go on from a checkpoint without one; choose 'adamw_torch' or another"
+        )
+    config = settings.get("fsdp_config")
+    told = config if isinstance(config, Mapping) else {}
+    for name in ("state_dict_type", "fsdp_state_dict_type"):
+        if told.get(name, _WHOLE) != _WHOLE:
+            raise ConfigError(
+                f"training.fsdp_config.{name}: {told[name]!r} found, expected {_WHOLE!r}, as a "
+                "checkpoint has to hold the whole model; remove it"
+            )
 
 
 def config_for(model: Any, config: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -40,11 +40,8 @@ def reader(readout: Generation, model: Model, checkpoint: Checkpoint) -> Reader:
     config = module.generation_config
     config.update(**_settings(readout), allow_custom_entries=True)
     encodes = bool(module.config.is_encoder_decoder)
-    if encodes and config.decoder_start_token_id is None and config.bos_token_id is None:
-        raise ModelError(
-            f"model {checkpoint.source!r} names no token that what it writes begins with: "
-            "decoder_start_token_id is in neither generation_config.json nor config.json; add it"
-        )
+    if encodes:
+        _require_start(config, checkpoint)
     strings = (*readout.stop, *_own_strings(config))
     own = type(module).generate is not GenerationMixin.generate
     plain = own or (config.num_beams or 1) > 1
@@ -71,6 +68,14 @@ def reader(readout: Generation, model: Model, checkpoint: Checkpoint) -> Reader:
         return _answer(ids, start, config, decoding.ends)
 
     return by_length(read) if _counts_padding(config, encodes=encodes) else read
+
+
+def _require_start(config: Any, checkpoint: Checkpoint) -> None:
+    if config.decoder_start_token_id is None and config.bos_token_id is None:
+        raise ModelError(
+            f"model {checkpoint.source!r} names no token that what it writes begins with: "
+            "decoder_start_token_id is in neither generation_config.json nor config.json; add it"
+        )
 
 
 def _counts_padding(config: Any, *, encodes: bool) -> bool:
