@@ -103,6 +103,28 @@ def test_model_is_in_int8_and_its_agreement_is_the_self_check_of_the_run(
     assert 0 < off.max() < 0.1
 
 
+def test_attention_is_not_in_int8(tmp_path: Path, model: str, home: Path) -> None:
+    inline.label(job(tmp_path, model))
+    digest = load(open_store(str(tmp_path / "out"))).digest  # type: ignore[union-attr]
+    with zipfile.ZipFile(tmp_path / "out" / names.quantized_model(digest)) as files:
+        files.extractall(home / "unpacked")
+    graph = openvino.Core().read_model(home / "unpacked" / cache.GRAPH)
+
+    kinds = [operation.get_type_name() for operation in graph.get_ops()]
+    assert "FakeQuantize" in kinds
+    found = [op for op in graph.get_ops() if op.get_type_name() == "ScaledDotProductAttention"]
+    assert found
+    given = {origin(op.input_value(port).get_node()) for op in found for port in range(3)}
+    assert given <= {"Add", "MatMul"}  # of a dense layer; without a bias where it is zero
+
+
+def origin(operation: Any) -> str:
+    """The operation whose numbers these are."""
+    kind: str = operation.get_type_name()
+    moved = kind in {"Reshape", "Slice", "Transpose"}
+    return origin(operation.input_value(0).get_node()) if moved else kind
+
+
 def test_resumed_on_another_machine_it_is_the_same_model_to_the_byte(
     tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
