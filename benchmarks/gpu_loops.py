@@ -54,7 +54,7 @@ class Ours:
         pieces: list[tuple[np.ndarray, Outputs]] = [
             (batch.sequences, engine.forward(batch))
             for batch in microbatches(
-                documents, self.budget, 0, launch=engine.launch, packed=engine.packs
+                documents, self.budget, 0, padding=engine.padding, packed=engine.packs
             )
         ]
         outputs = outputs_in_order(pieces, len(documents))

@@ -26,8 +26,8 @@ _ROWS = 1024  # texts a call of the tokenizer
 class Loop:
     """A tokenizer, the names of the labels, and what becomes of rows around a model."""
 
-    def __init__(self, setting: Setting, budget: int) -> None:
-        """`budget` is the tokens of a microbatch, padding included."""
+    def __init__(self, setting: Setting, budget: int, multiple_of: int = 1) -> None:
+        """`budget` is the tokens of a microbatch, padding included; lengths are of a multiple."""
         self._tokenizer = Tokenizer.from_file(str(Path(setting.model) / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(setting.max_length)
@@ -36,6 +36,8 @@ class Loop:
         self.labels = np.array([name for _, name in names])
         self._pad = config.get("pad_token_id") or 0
         self._budget = budget
+        self._multiple_of = multiple_of
+        self._max_length = setting.max_length
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of each text."""
@@ -51,9 +53,11 @@ class Loop:
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
-            stop = start + max(1, self._budget // int(lengths[order[start]]))
+            width = -(-int(lengths[order[start]]) // self._multiple_of) * self._multiple_of
+            width = min(width, self._max_length)
+            stop = start + max(1, self._budget // width)
             places = order[start:stop]
-            yield places, *self._padded([encoded[place] for place in places])
+            yield places, *self._padded([encoded[place] for place in places], width)
             start = stop
 
     def write(self, path: Path, ids: pa.ChunkedArray, scores: Floats) -> None:
@@ -69,8 +73,8 @@ class Loop:
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
 
-    def _padded(self, rows: Sequence[Ids]) -> tuple[Ids, Ids]:
-        ids = np.full((len(rows), len(rows[0])), self._pad, np.int64)
+    def _padded(self, rows: Sequence[Ids], width: int) -> tuple[Ids, Ids]:
+        ids = np.full((len(rows), width), self._pad, np.int64)
         mask = np.zeros_like(ids)
         for row, values in enumerate(rows):
             ids[row, : len(values)] = values

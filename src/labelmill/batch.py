@@ -163,8 +163,16 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Padding:
+    """How an engine is quickest with sequences that are padded."""
+
+    launch: int = 0  # tokens that take as long as one more microbatch; 0: fill each microbatch up
+    multiple_of: int = 1  # padded lengths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Microbatch:
-    """The sequences of one forward pass, padded to the longest, or packed: end to end."""
+    """The sequences of one forward pass, padded to one length, or packed: end to end."""
 
     sequences: npt.NDArray[np.int64]  # [batch] their places in the Encoded they come from
     lengths: npt.NDArray[np.int64]  # [batch] without padding
@@ -176,7 +184,9 @@ class Microbatch:
     @property
     def shape(self) -> tuple[int, int]:
         """Sequences, and the length of each with its padding."""
-        return len(self.lengths), int(self.lengths.max(initial=0))
+        mask = self.inputs.get("attention_mask")
+        padded = int(self.lengths.max(initial=0)) if mask is None else mask.shape[1]
+        return len(self.lengths), padded
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from labelmill.batch import Array, Encoded, Microbatch, Outputs, Ragged
+from labelmill.batch import Array, Encoded, Microbatch, Outputs, Padding, Ragged
 
 Places = npt.NDArray[np.int64]
 
@@ -24,27 +24,29 @@ def microbatches(
     budget: int,
     pad_token_id: int,
     *,
-    launch: int = 0,
+    padding: Padding = Padding(),  # noqa: B008 - frozen
     only: Places | None = None,
     packed: bool = False,
 ) -> Iterator[Microbatch]:
     """Microbatches of at most `budget` tokens, padding included, or of one sequence.
 
-    `packed` lays sequences end to end instead of padding them, and `launch` then means nothing.
-
-    `launch` is what one more microbatch costs, in tokens: padding is weighed against it. 0 fills
-    each up. `only` names the sequences to take (default: all). Sequences of equal length keep their
-    order.
+    What is computed for padding is weighed against one more launch. No sequence is padded beyond
+    the longest of all: a model may know no positions there. `packed` lays sequences end to end
+    instead, and `padding` then means nothing. `only` names the sequences to take (default: all).
+    Sequences of equal length keep their order.
     """
     if budget < 1:
         raise AssertionError(f"a budget of {budget} tokens")
     places = np.arange(len(encoded)) if only is None else only
     order = places[np.argsort(-encoded.lengths[places], kind="stable")]
     offsets = encoded.offsets
+    longest = int(encoded.lengths.max(initial=0))
     for run in _runs(encoded, order):
-        # Tokens, as the budget counts them.
-        lengths = -(-encoded.lengths[run].astype(np.int64) // encoded.unit) + encoded.written
-        sizes = _sizes(lengths, budget, launch, packed=packed)
+        widths = encoded.lengths[run].astype(np.int64)
+        if encoded.uneven and not packed:
+            widths = np.minimum(-(-widths // padding.multiple_of) * padding.multiple_of, longest)
+        lengths = -(-widths // encoded.unit) + encoded.written  # tokens, as the budget counts them
+        sizes = _sizes(lengths, budget, padding.launch, packed=packed)
         start = 0
         while start < len(run):
             stop = start + int(sizes[start])
@@ -52,7 +54,7 @@ def microbatches(
             yield (
                 _packed(encoded, offsets, some)
                 if packed
-                else _microbatch(encoded, offsets, some, pad_token_id)
+                else _microbatch(encoded, offsets, some, int(widths[start]), pad_token_id)
             )
             start = stop
 
@@ -125,11 +127,11 @@ def _cheapest(lengths: Places, budget: int, launch: int) -> Places:
 
 
 def _microbatch(
-    encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int
+    encoded: Encoded, offsets: Places, sequences: Places, width: int, pad_token_id: int
 ) -> Microbatch:
     lengths = encoded.lengths[sequences].astype(np.int64)
     fixed = {name: values[sequences] for name, values in encoded.fixed.items()}
-    padded = _padded(encoded, offsets, sequences, pad_token_id) if encoded.inputs else {}
+    padded = _padded(encoded, offsets, sequences, width, pad_token_id) if encoded.inputs else {}
     return Microbatch(sequences=sequences, lengths=lengths, inputs={**fixed, **padded})
 
 
@@ -143,10 +145,10 @@ def _packed(encoded: Encoded, offsets: Places, sequences: Places) -> Microbatch:
 
 
 def _padded(
-    encoded: Encoded, offsets: Places, sequences: Places, pad_token_id: int
+    encoded: Encoded, offsets: Places, sequences: Places, width: int, pad_token_id: int
 ) -> dict[str, Array]:
     lengths, starts = encoded.lengths[sequences], offsets[sequences]
-    columns = np.arange(int(lengths[0]))
+    columns = np.arange(width)
     mask = columns < lengths[:, np.newaxis]
     # Beyond a sequence's end the index may run out of the buffer; what it finds there is masked
     # anyway.

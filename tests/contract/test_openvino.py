@@ -63,18 +63,19 @@ def opened(name, path, auto_class=CLASSIFIER, readout=None, precision="float32",
     )
 
 
-def microbatch(path, lengths=LENGTHS, *, types=None):
-    """Random tokens, the same for a row whatever its company."""
+def microbatch(path, lengths=LENGTHS, *, types=None, padded=None):
+    """Random tokens, the same for a row whatever its company; padded to the longest, or further."""
     facts = checkpoints.facts(checkpoint_at(path))
     counts = np.array(lengths, np.int64)
-    attended = np.arange(counts.max()) < counts[:, np.newaxis]
+    width = padded or counts.max()
+    attended = np.arange(width) < counts[:, np.newaxis]
     ids = np.array([np.random.default_rng(n).integers(5, 60, max(LENGTHS)) for n in lengths])
     inputs = {
-        "input_ids": np.where(attended, ids[:, : counts.max()], facts.pad_token_id),
+        "input_ids": np.where(attended, ids[:, :width], facts.pad_token_id),
         "attention_mask": attended.astype(np.int64),
     }
     if types is not None:
-        inputs["token_type_ids"] = np.where(attended, ids[:, : counts.max()] % types, 0)
+        inputs["token_type_ids"] = np.where(attended, ids[:, :width] % types, 0)
     return Microbatch(sequences=np.arange(len(lengths)), lengths=counts, inputs=inputs)
 
 
@@ -167,6 +168,36 @@ def test_each_row_is_the_same_in_any_company(tmp_path, auto_class, readout):
     if isinstance(whole, Ragged):
         whole, alone = whole.values, [piece.values for piece in alone]
     assert np.abs(whole - np.concatenate(alone)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("auto_class", "readout"),
+    [
+        (CLASSIFIER, Logits()),
+        (TAGGER, TokenLogits()),
+        *(("AutoModel", Embedding(pooling=kind)) for kind in ("mean", "max", "last", "cls")),
+    ],
+    ids=lambda given: getattr(given, "pooling", type(given).__name__),
+)
+def test_each_row_is_the_same_padded_further_than_the_longest(tmp_path, auto_class, readout):
+    path = save_tiny(tmp_path, "roberta", auto_class)
+    engine = opened("openvino", path, auto_class, readout)
+    some = LENGTHS[1:]
+    wanted = engine.forward(microbatch(path, some))
+    assert_alike(engine.forward(microbatch(path, some, padded=32)), wanted, 1e-5)
+
+
+def test_lengths_are_those_of_tiles_where_the_cpu_has_them(tmp_path):
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists():
+        pytest.skip("this system does not tell what its CPU has")
+    tiles = "amx_bf16" in flags.read_text("utf-8").split()
+    assert runtime.has_tiles() == tiles
+    path = tiny_classifier(tmp_path)
+    assert opened("openvino", path).padding.multiple_of == 1
+    if "bfloat16" in runtime.precisions():
+        engine = opened("openvino", path, precision="bfloat16")
+        assert engine.padding.multiple_of == (16 if tiles else 1)
 
 
 def test_outputs_outlast_the_next_microbatch(tmp_path):

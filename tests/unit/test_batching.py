@@ -4,13 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelmill.batch import Encoded, Ragged
+from labelmill.batch import Encoded, Padding, Ragged
 from labelmill.batching import microbatches, outputs_in_order
 
 PAD = 7
 lengths = st.lists(st.integers(1, 40), max_size=60)
 budgets = st.integers(1, 300)
 launches = st.integers(0, 50)
+paddings = st.builds(Padding, launch=launches, multiple_of=st.sampled_from([1, 8, 16]))
 
 
 def encoded(counts):
@@ -26,28 +27,30 @@ def encoded(counts):
     )
 
 
-@given(lengths, budgets, launches)
-def test_microbatches_any_lengths_hold_every_sequence_once(counts, budget, launch):
-    batches = list(microbatches(encoded(counts), budget, PAD, launch=launch))
+@given(lengths, budgets, paddings)
+def test_microbatches_any_lengths_hold_every_sequence_once(counts, budget, padding):
+    batches = list(microbatches(encoded(counts), budget, PAD, padding=padding))
     places = [int(place) for batch in batches for place in batch.sequences]
     assert sorted(places) == list(range(len(counts)))
 
 
-@given(lengths, budgets, launches)
-def test_microbatches_any_lengths_keep_the_budget_or_hold_one_sequence(counts, budget, launch):
-    for batch in microbatches(encoded(counts), budget, PAD, launch=launch):
-        rows, longest = batch.inputs["attention_mask"].shape
-        assert rows == 1 or rows * longest <= budget
-        assert longest == max(counts[place] for place in batch.sequences)
+@given(lengths, budgets, paddings)
+def test_microbatches_any_lengths_keep_the_budget_or_hold_one_sequence(counts, budget, padding):
+    for batch in microbatches(encoded(counts), budget, PAD, padding=padding):
+        rows, padded = batch.shape
+        assert (rows, padded) == batch.inputs["attention_mask"].shape
+        assert rows == 1 or rows * padded <= budget
+        longest = max(counts[place] for place in batch.sequences)
+        assert padded == min(max(counts), -(-longest // padding.multiple_of) * padding.multiple_of)
 
 
-@given(lengths, budgets, launches)
+@given(lengths, budgets, paddings)
 def test_microbatches_written_back_by_sequences_give_every_token_in_its_place(
-    counts, budget, launch
+    counts, budget, padding
 ):
     ragged = encoded(counts)
     restored = {name: [None] * len(counts) for name in ragged.inputs}
-    for batch in microbatches(ragged, budget, PAD, launch=launch):
+    for batch in microbatches(ragged, budget, PAD, padding=padding):
         mask = batch.inputs["attention_mask"].astype(bool)
         for name, places in restored.items():
             for at, place in enumerate(batch.sequences):
@@ -56,14 +59,21 @@ def test_microbatches_written_back_by_sequences_give_every_token_in_its_place(
         assert np.array_equal(np.concatenate([[], *restored[name]]), values)
 
 
-@given(lengths, budgets, launches)
-def test_microbatches_any_lengths_come_longest_first_and_stable(counts, budget, launch):
+@given(lengths, budgets, paddings)
+def test_microbatches_any_lengths_come_longest_first_and_stable(counts, budget, padding):
     order = [
         int(place)
-        for batch in microbatches(encoded(counts), budget, PAD, launch=launch)
+        for batch in microbatches(encoded(counts), budget, PAD, padding=padding)
         for place in batch.sequences
     ]
     assert order == sorted(range(len(counts)), key=lambda place: -counts[place])
+
+
+def test_microbatches_that_pad_to_a_multiple_pad_with_each_inputs_own_value():
+    (_, batch) = microbatches(encoded([3, 5]), 8, PAD, padding=Padding(multiple_of=4))
+    assert batch.inputs["input_ids"].tolist() == [[100, 101, 102, PAD]]
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1, 0]]
+    assert batch.size == 4
 
 
 @given(lengths, budgets, st.randoms())
@@ -91,7 +101,7 @@ def test_microbatches_of_many_mixed_sequences_hold_little_padding():
 def test_microbatches_with_the_cost_of_a_launch_cost_least_of_all_ways_to_cut(
     counts, budget, launch
 ):
-    batches = microbatches(encoded(counts), budget, PAD, launch=launch)
+    batches = microbatches(encoded(counts), budget, PAD, padding=Padding(launch=launch))
     cost = sum(launch + batch.inputs["attention_mask"].size for batch in batches)
 
     assert cost == min(_costs(sorted(counts, reverse=True), budget, launch))
@@ -109,7 +119,7 @@ def _costs(ordered, budget, launch):
 
 def test_microbatches_of_a_huge_budget_are_weighed_in_bounded_time():
     counts = [1 + place % 40 for place in range(20_000)]
-    (first, *_) = microbatches(encoded(counts), 10**9, PAD, launch=32)
+    (first, *_) = microbatches(encoded(counts), 10**9, PAD, padding=Padding(launch=32))
     assert len(first.sequences) >= 20_000 - 256
 
 
@@ -124,7 +134,7 @@ def test_sequences_that_must_be_even_share_a_microbatch_only_with_their_like():
         inputs={"input_values": np.arange(19, dtype=np.float32)},
         uneven=False,
     )
-    batches = list(microbatches(encoded, 10**6, 0))
+    batches = list(microbatches(encoded, 10**6, 0, padding=Padding(multiple_of=4)))
     assert [batch.sequences.tolist() for batch in batches] == [[0, 2], [1, 3, 4]]
     assert batches[1].inputs["input_values"].dtype == np.float32
     assert batches[1].inputs["input_values"].tolist() == [[5, 6, 7], [13, 14, 15], [16, 17, 18]]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from labelmill.batch import Encoded, Microbatch, Outputs
+from labelmill.batch import Encoded, Microbatch, Outputs, Padding
 from labelmill.errors import EngineError, OutOfMemory
 from labelmill.stages.inference import Inference
 from labelmill.stages.streams import predicted
@@ -91,7 +91,7 @@ class Small:
     """An engine of three streams whose memory holds so many tokens; see Engine."""
 
     name, device, precision = "small", "cpu", "float32"
-    default_budget, launch, packs, streams = 64, 0, False, 3
+    default_budget, padding, packs, streams = 64, Padding(), False, 3
 
     def __init__(self, holds: int) -> None:
         self._holds = holds

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from labelmill.batch import Microbatch, Outputs
+from labelmill.batch import Microbatch, Outputs, Padding
 from labelmill.checkpoints import Checkpoint
 from labelmill.errors import ConfigError
 from labelmill.ops import plugins
@@ -38,7 +38,7 @@ class Engine(Protocol):
     device: str  # "cpu" or "cuda"
     precision: str  # "float32" | "bfloat16" | "float16" | "int8"
     default_budget: int  # tokens a microbatch, padding included, that this device is fast with
-    launch: int  # tokens that take as long as one more microbatch; 0: fill each microbatch up
+    padding: Padding  # of microbatches that are not packed
     packs: bool  # it wants microbatches packed, not padded
     streams: int  # microbatches that it computes at once, for as many threads that call `forward`
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from labelmill.batch import Microbatch, Outputs, Ragged
+from labelmill.batch import Microbatch, Outputs, Padding, Ragged
 from labelmill.checkpoints import Checkpoint, localize
 from labelmill.engines import Use
 from labelmill.errors import ConfigError, EngineError
@@ -80,7 +80,7 @@ class VLLMEngine:
     name = "vllm"
     device = "cuda"
     default_budget = _UNBOUNDED
-    launch = 0
+    padding = Padding()
     packs = False
     streams = 1
 

@@ -70,7 +70,7 @@ class Inference:
             encoded,
             self.budget,
             self._pad_token_id,
-            launch=engine.launch,
+            padding=engine.padding,
             only=left,
             packed=engine.packs,
         )

@@ -19,7 +19,7 @@ import torch
 from torch import distributed
 
 from labelmill import checkpoints
-from labelmill.batch import Microbatch, ModelFacts, Outputs
+from labelmill.batch import Microbatch, ModelFacts, Outputs, Padding
 from labelmill.checkpoints import localize
 from labelmill.config.training import TrainingSection
 from labelmill.engines.pytorch.engine import reader
@@ -106,7 +106,7 @@ class _Trained:
     """
 
     name, precision = "pytorch", "float32"
-    launch, packs, streams = 0, False, 1
+    padding, packs, streams = Padding(), False, 1
 
     def __init__(self, read: Reader, device: torch.device) -> None:
         self._read = read

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from labelmill.batch import Array, Microbatch, Outputs, Ragged
+from labelmill.batch import Array, Microbatch, Outputs, Padding, Ragged
 from labelmill.checkpoints import Checkpoint
 from labelmill.engines.pytorch.compiling import compile_layers
 from labelmill.engines.pytorch.gelu import fuse_gelu
@@ -109,7 +109,8 @@ class PyTorchEngine:
         writes = isinstance(readout, Generation | Transcription)
         on_cpu = _CPU_WRITING_BUDGET if writes else _CPU_BUDGET
         self.default_budget = on_cpu if device == "cpu" else _CUDA_BUDGET
-        self.launch = _CPU_LAUNCH if device == "cpu" and not writes else 0
+        launch = _CPU_LAUNCH if device == "cpu" and not writes else 0
+        self.padding = Padding(launch=launch)
         module = _on(module, device)
         without_gathers(module)
         self._transfer = Transfer() if device == "cuda" else None
