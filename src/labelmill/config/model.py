@@ -29,7 +29,8 @@ class ModelSection(Section):
         default="auto",
         description="Number format the model works in; `auto` takes what the device is good at, "
         "never `int8`, which is for the engine `openvino` and calibrated on rows of the job; "
-        "faster on CPUs with VNNI (`avx512_vnni`, `avx_vnni`), slower than float32 on others, "
+        "faster on CPUs with VNNI (`avx512_vnni`, `avx_vnni`), but with AMX no faster than "
+        "bfloat16; slower than float32 on others, "
         "which cannot go on with a run of the former. "
         "Resolved when the run starts, and recorded.",
     )
