@@ -43,7 +43,7 @@ def microbatches(
     longest = int(encoded.lengths.max(initial=0))
     for run in _runs(encoded, order):
         widths = encoded.lengths[run].astype(np.int64)
-        if encoded.uneven and not packed:
+        if encoded.uneven and encoded.unit == 1 and not packed:
             widths = np.minimum(-(-widths // padding.multiple_of) * padding.multiple_of, longest)
         lengths = -(-widths // encoded.unit) + encoded.written  # tokens, as the budget counts them
         sizes = _sizes(lengths, budget, padding.launch, packed=packed)

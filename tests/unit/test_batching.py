@@ -144,11 +144,12 @@ def test_sequences_that_must_be_even_share_a_microbatch_only_with_their_like():
 def test_the_budget_counts_units_and_not_entries():
     encoded = Encoded(
         rows=np.arange(4, dtype=np.int32),
-        lengths=np.full(4, 100, np.int32),
-        inputs={"input_values": np.zeros(400, np.float32)},
+        lengths=np.array([100, 100, 90, 90], np.int32),
+        inputs={"input_values": np.zeros(380, np.float32)},
         unit=50,
     )
-    assert [len(batch.sequences) for batch in microbatches(encoded, 4, 0)] == [2, 2]
+    batches = microbatches(encoded, 4, 0, padding=Padding(multiple_of=16))
+    assert [batch.shape for batch in batches] == [(2, 100), (2, 90)]
 
 
 def test_fixed_inputs_are_taken_as_they_are_and_have_no_mask():

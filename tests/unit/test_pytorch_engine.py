@@ -204,7 +204,26 @@ def test_load_by_name_gives_an_engine_that_says_what_it_is(tmp_path):
     )
     assert (engine.name, engine.device, engine.precision) == ("pytorch", "cpu", "float32")
     assert engine.default_budget > 0
+    assert engine.padding.multiple_of == 1
     engine.close()
+
+
+def test_lengths_on_a_cpu_are_those_of_tiles_where_it_has_them(tmp_path, monkeypatch):
+    path = tiny_classifier(tmp_path)
+    checkpoint = checkpoints.resolve(path, None, trust_remote_code=False, allow_pickle=False)
+    for able, multiple in ((True, 16), (False, 1)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: {"amx_bf16": able})
+        engine = engines.load(
+            "pytorch",
+            checkpoint,
+            AUTO_CLASS,
+            Logits(),
+            precision="bfloat16",
+            device="cpu",
+            threads=1,
+        )
+        assert engine.padding.multiple_of == multiple
+        engine.close()
 
 
 def test_load_unknown_engine_names_the_near_miss():

@@ -21,6 +21,7 @@ from labelmill.engines.pytorch.together import apart
 from labelmill.engines.pytorch.transfer import Coming, Transfer
 from labelmill.errors import EngineError, OutOfMemory
 from labelmill.models.disentangled import without_gathers
+from labelmill.models.precision import has_tiles
 from labelmill.readouts import (
     Embedding,
     FrameTokens,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _CPU_BUDGET = 1024  # tokens: with more, activations leave the cache and rows need more padding
 _CPU_LAUNCH = 32  # 6 ms for 6 layers of 384, at 0.17 ms a token in bfloat16
+_TILE = 16  # tokens; where a CPU computes by tiles, MiniLM on web texts is 8% faster with it
 _CUDA_BUDGET = 32_768
 # Without padding memory is small; of 32,768, 131,072 and 262,144 tokens an H100 did 7.3, 8.4 and
 # 8.5 million/s with MiniLM; BERT-base is as fast from 16,384 on.
@@ -109,8 +111,11 @@ class PyTorchEngine:
         writes = isinstance(readout, Generation | Transcription)
         on_cpu = _CPU_WRITING_BUDGET if writes else _CPU_BUDGET
         self.default_budget = on_cpu if device == "cpu" else _CUDA_BUDGET
-        launch = _CPU_LAUNCH if device == "cpu" and not writes else 0
-        self.padding = Padding(launch=launch)
+        reads_on_cpu = device == "cpu" and not writes
+        self.padding = Padding(
+            launch=_CPU_LAUNCH if reads_on_cpu else 0,
+            multiple_of=_TILE if reads_on_cpu and precision == "bfloat16" and has_tiles() else 1,
+        )
         module = _on(module, device)
         without_gathers(module)
         self._transfer = Transfer() if device == "cuda" else None
