@@ -19,10 +19,8 @@ from benchmarks.setting import Setting, preparing
 # Tokens of one request, padding included; of 512 to 4096 the speed is the same within 2%.
 _BUDGET = 1024
 _CALIBRATION = 300  # rows
-# Where a CPU computes by tiles, attention over other lengths takes up to half as long again; and
-# OpenVINO by default keeps 5,000 operations, and makes most anew for each shape.
+# Where a CPU computes by tiles, attention over other lengths takes up to half as long again.
 _TILE = 16
-_READY = "100000"
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -35,7 +33,6 @@ class OpenVINOLoop(Loop):
             "INFERENCE_PRECISION_HINT": _HINTS[setting.precision],
             "NUM_STREAMS": str(setting.cores),
             "INFERENCE_NUM_THREADS": setting.cores,
-            "CPU_RUNTIME_CACHE_CAPACITY": _READY,
         }
         core = _openvino().Core()
         self._graph = core.compile_model(str(_path(setting)), "CPU", settings)

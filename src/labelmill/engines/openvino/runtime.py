@@ -19,9 +19,6 @@ _TELEMETRY = "openvino_telemetry"
 _TOLD = 300  # characters of a failure
 _TRIED = 64  # inputs and outputs of the trial of products in int8
 _MOST_INPUT, _MOST_WEIGHT = 255, 127
-# Operations made ready for a shape that are kept, of a stream. By default 5,000, which a model of
-# six layers fills with forty shapes; then each is made again (MiniLM on web texts: 8% slower).
-_READY = 100_000
 # One thread at a time in OpenVINO's Python part: what it makes at its first call it guards with a
 # lock of C++, and two threads waited there for ever, each for that or for Python's own. The
 # computing is outside.
@@ -130,7 +127,6 @@ class Run:
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": streams,
             "ENABLE_CPU_PINNING": False,
-            "CPU_RUNTIME_CACHE_CAPACITY": str(_READY),
         }
         self._lock = threading.Lock()
         self._idle: queue.SimpleQueue[Any] | None = self._compiled()
