@@ -23,18 +23,26 @@ _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_vnni")
 
 def described() -> dict[str, Any]:
     """The CPU, its cores and memory, the commit of this project, versions of its environment."""
-    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fields = dict(line.split(":", 1) for line in cpu.splitlines() if ":" in line)
-    fields = {name.strip(): value.strip() for name, value in fields.items()}
     return {
-        "cpu": fields.get("model name", platform.processor()),
+        "cpu": _cpu().get("model name", platform.processor()),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": psutil.virtual_memory().total,
-        "flags": [flag for flag in _FLAGS if flag in fields.get("flags", "").split()],
+        "flags": flags(),
         "python": platform.python_version(),
         "commit": _commit(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }
+
+
+def flags() -> list[str]:
+    """What the CPU has, of what decides how fast a model is."""
+    return [flag for flag in _FLAGS if flag in _cpu().get("flags", "").split()]
+
+
+def _cpu() -> dict[str, str]:
+    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    fields = dict(line.split(":", 1) for line in cpu.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in fields.items()}
 
 
 def _version(name: str) -> str:

@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import whole
-from benchmarks.contenders.loop import Floats, Ids, Loop
+from benchmarks.contenders.loop import Floats, Ids, Loop, tile
 from benchmarks.setting import Setting, preparing
 
 # Tokens of one request, padding included; of 512 to 4096 the speed is the same within 2%.
 _BUDGET = 1024
 _CALIBRATION = 300  # rows
-# Where a CPU computes by tiles, attention over other lengths takes up to half as long again.
-_TILE = 16
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -28,7 +26,7 @@ class OpenVINOLoop(Loop):
     """A compiled graph and a tokenizer, ready to label texts."""
 
     def __init__(self, setting: Setting) -> None:
-        super().__init__(setting, _BUDGET, _TILE if _tiles(setting) else 1)
+        super().__init__(setting, _BUDGET, tile(setting))
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[setting.precision],
             "NUM_STREAMS": str(setting.cores),
@@ -101,11 +99,6 @@ def _inputs(ids: Ids, mask: Ids) -> dict[str, Ids]:
 
 def _path(setting: Setting) -> Path:
     return Path(setting.prepared) / "graph.xml"
-
-
-def _tiles(setting: Setting) -> bool:
-    """Whether the CPU has AMX, and what is not a product is computed in bfloat16."""
-    return setting.precision == "bfloat16" and "amx_bf16" in Path("/proc/cpuinfo").read_text()
 
 
 def _openvino() -> Any:

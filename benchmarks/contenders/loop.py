@@ -15,12 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
+from benchmarks import machine
 from benchmarks.setting import Setting
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 _ROWS = 1024  # texts a call of the tokenizer
+# Where a CPU computes by tiles, attention over other lengths takes up to half as long again.
+_TILE = 16
+
+
+def tile(setting: Setting) -> int:
+    """What lengths are best a multiple of, whichever engine computes."""
+    tiles = setting.precision == "bfloat16" and "amx_bf16" in machine.flags()
+    return _TILE if tiles else 1
 
 
 class Loop:

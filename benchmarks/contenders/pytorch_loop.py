@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
 
-from benchmarks.contenders.loop import Floats, Ids, Loop
+from benchmarks.contenders.loop import Floats, Ids, Loop, tile
 from benchmarks.setting import Setting
 
 # Tokens a thread, padding included. Of 512 to 8192, 1024 was the fastest: beyond 2048 activations
@@ -19,7 +19,7 @@ class PyTorchLoop(Loop):
     """A model and a tokenizer, ready to label texts."""
 
     def __init__(self, setting: Setting, threads: int) -> None:
-        super().__init__(setting, _BUDGET * threads)
+        super().__init__(setting, _BUDGET * threads, tile(setting))
         torch.set_num_threads(threads)
         self._model = _model(setting)
 

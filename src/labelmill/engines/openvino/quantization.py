@@ -114,7 +114,7 @@ def _make(graph: Path, calibration: Sequence[Microbatch], entry: Path) -> None:
                 ignored_scope=nncf.IgnoredScope(types=[_ATTENTION], validate=False),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     overflow_fix=nncf.OverflowFix.ENABLE if _bits() == _NARROW else None,
-                    # A third of the time, and nothing was won by it.
+                    # Up to a quarter of the time, and nothing was won by it.
                     disable_bias_correction=True,
                 ),
             )
