@@ -22,8 +22,10 @@ Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
 _ROWS = 1024  # texts a call of the tokenizer
-# Where a CPU computes by tiles, attention over other lengths takes up to half as long again.
+# Where a CPU computes by tiles, attention over other lengths takes up to half as long again. It
+# pays where at most a quarter of the padded length is padding.
 _TILE = 16
+_MOST_PADDING = 1 / 4
 
 
 def tile(setting: Setting) -> int:
@@ -62,8 +64,7 @@ class Loop:
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
-            width = -(-int(lengths[order[start]]) // self._multiple_of) * self._multiple_of
-            width = min(width, self._max_length)
+            width = self._width(int(lengths[order[start]]))
             stop = start + max(1, self._budget // width)
             places = order[start:stop]
             yield places, *self._padded([encoded[place] for place in places], width)
@@ -81,6 +82,10 @@ class Loop:
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
+
+    def _width(self, longest: int) -> int:
+        whole = min(-(-longest // self._multiple_of) * self._multiple_of, self._max_length)
+        return whole if whole - longest <= whole * _MOST_PADDING else longest
 
     def _padded(self, rows: Sequence[Ids], width: int) -> tuple[Ids, Ids]:
         ids = np.full((len(rows), width), self._pad, np.int64)

@@ -167,7 +167,8 @@ class Padding:
     """How an engine is quickest with sequences that are padded."""
 
     launch: int = 0  # tokens that take as long as one more microbatch; 0: fill each microbatch up
-    multiple_of: int = 1  # padded lengths, in tokens
+    # Lengths that are quick, in tokens: others are padded to one where that adds little.
+    multiple_of: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

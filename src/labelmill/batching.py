@@ -16,7 +16,12 @@ from labelmill.batch import Array, Encoded, Microbatch, Outputs, Padding, Ragged
 Places = npt.NDArray[np.int64]
 
 _LONG = 1024  # numbers of a sequence, as of sound, from which copying one by one is quicker
-_CHOICES = 256  # sizes of a microbatch that are weighed, from the largest down
+# The share of padding in a length that is padded to a multiple. Sentences of 13 tokens went 16%
+# faster with a quarter than with any share, 5% faster than with a sixth; long texts all the same.
+_MOST_PADDING = 1 / 4
+# Sequences of a microbatch: 1, 2, 3, 4, 6, 8, 12 .. or as many as the budget holds. Few, so that an
+# engine meets few shapes: OpenVINO makes its kernels anew for each, which takes 5 ms.
+_SIZES = np.unique(np.outer(2 ** np.arange(40), (2, 3)) // 2)
 
 
 def microbatches(
@@ -44,7 +49,7 @@ def microbatches(
     for run in _runs(encoded, order):
         widths = encoded.lengths[run].astype(np.int64)
         if encoded.uneven and encoded.unit == 1 and not packed:
-            widths = np.minimum(-(-widths // padding.multiple_of) * padding.multiple_of, longest)
+            widths = _padded_to(widths, padding.multiple_of, longest)
         lengths = -(-widths // encoded.unit) + encoded.written  # tokens, as the budget counts them
         sizes = _sizes(lengths, budget, padding.launch, packed=packed)
         start = 0
@@ -98,6 +103,12 @@ def _runs(encoded: Encoded, order: Places) -> list[Places]:
     return np.split(order, np.flatnonzero(np.diff(encoded.lengths[order])) + 1)
 
 
+def _padded_to(lengths: Places, multiple_of: int, longest: int) -> Places:
+    """[sequences] the length that each is padded to where nothing longer is beside it."""
+    whole = np.minimum(-(-lengths // multiple_of) * multiple_of, longest)
+    return np.where(whole - lengths <= whole * _MOST_PADDING, whole, lengths)
+
+
 def _sizes(lengths: Places, budget: int, launch: int, *, packed: bool) -> Places:
     """[sequences] how many sequences go into a microbatch that starts at each."""
     if packed:
@@ -109,17 +120,23 @@ def _sizes(lengths: Places, budget: int, launch: int, *, packed: bool) -> Places
 
 
 def _full(lengths: Places, budget: int) -> Places:
-    """[sequences] how many sequences go into a microbatch that starts at each."""
+    """[sequences] as many as the budget holds, or are left."""
     return np.minimum(np.maximum(1, budget // lengths), np.arange(len(lengths), 0, -1))
 
 
 def _cheapest(lengths: Places, budget: int, launch: int) -> Places:
-    """The same with the least sum of computed tokens and launches, found from the end backwards."""
+    """Those of _SIZES, or full, with the least sum of computed tokens and launches.
+
+    Found from the end backwards.
+    """
     sizes = _full(lengths, budget)
+    few = np.searchsorted(_SIZES, sizes, side="right")
+    full = sizes == np.maximum(1, budget // lengths)
     costs = np.zeros(len(lengths) + 1, np.int64)  # of everything from each sequence on
     for start in range(len(lengths) - 1, -1, -1):
-        largest = int(sizes[start])
-        choices = np.arange(max(1, largest - _CHOICES + 1), largest + 1)
+        choices = _SIZES[: few[start]]
+        if full[start]:
+            choices = np.append(choices, sizes[start])
         weighed = launch + lengths[start] * choices + costs[start + choices]
         best = int(weighed.argmin())
         sizes[start], costs[start] = choices[best], weighed[best]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _CPU_BUDGET = 1024  # tokens: with more, activations leave the cache and rows need more padding
-_CPU_LAUNCH = 32  # 6 ms for 6 layers of 384, at 0.17 ms a token in bfloat16
+_CPU_LAUNCH = 64  # of a mean: 6 ms for 6 layers of 384; a token takes 0.08 to 0.17 ms in bfloat16
 _TILE = 16  # tokens; where a CPU computes by tiles, MiniLM on web texts is 8% faster with it
 _CUDA_BUDGET = 32_768
 # Without padding memory is small; of 32,768, 131,072 and 262,144 tokens an H100 did 7.3, 8.4 and
