@@ -228,6 +228,26 @@ def test_messages_that_make_no_prompt_are_an_error_of_their_row(tiny, messages, 
     assert reason in encoded.errors[1]
 
 
+def test_a_message_that_calls_a_tool_needs_no_content(tiny, monkeypatch):
+    facts, processor = known(tiny())
+    template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content or '' }}"
+        "{% for c in m.tool_calls or [] %}{{ c.name }}{% endfor %}</s>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    monkeypatch.setattr(processor, "chat_template", template)
+    call = {"role": "assistant", "tool_calls": [{"name": "film"}]}
+    chat = [{"role": "user", "content": "good"}, call, {"role": "tool", "content": "a fox"}]
+    fields, options = columns({"messages": [chat, chat[:2]]}), Options(max_new_tokens=12)
+
+    encoded = TASK.encode(fields, processor, facts, options)
+
+    assert encoded.rows.tolist() == [0]
+    assert "refuses the messages" in encoded.errors[1]  # nothing is written to go on from
+    written = processor.decode(encoded.inputs["input_ids"])
+    assert written == "user: good</s>assistant: film</s>tool: a fox</s>assistant: "
+
+
 def test_nothing_to_go_on_from_is_an_error_of_its_row(tiny):
     """Of a model that has no token that begins a text, as Qwen has none."""
     facts, processor = known(tiny())

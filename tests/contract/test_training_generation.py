@@ -37,6 +37,12 @@ FOREIGN = (
     "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '</s>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: <think>' }}{% endif %}"
 )
+# Writes calls of tools, as templates of models that make some do.
+CALLING = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content or '' }}"
+    "{% for call in message.tool_calls or [] %}{{ call.name }}{% endfor %}</s>{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 Maker = Callable[..., str]
 
 
@@ -178,6 +184,14 @@ def test_answers_that_are_written_otherwise_at_the_end_make_texts_of_their_own(t
     examples = learned(path, TASK, {"messages": [CHAT]}, {}, Options(max_new_tokens=8))
     assert answers(path, examples) == ["(hm)\nnever</s>", "(hm)\nit was great</s>"]
     assert examples.encoded.rows.tolist() == [0, 0]
+
+
+def test_a_call_of_a_tool_is_learned_as_the_template_writes_it(tiny, tmp_path):
+    path = templated(tiny, tmp_path, CALLING)
+    call = {"role": "assistant", "tool_calls": [{"name": "film"}]}
+    chat = [CHAT[1], call, {"role": "tool", "content": "a fox"}, CHAT[2]]
+    examples = learned(path, TASK, {"messages": [chat]}, {}, Options(max_new_tokens=8))
+    assert answers(path, examples) == ["film</s>never</s>"]
 
 
 def test_a_template_that_does_not_go_on_from_its_prompt_is_refused(tiny, tmp_path):

@@ -1,7 +1,7 @@
 """Chats: lists of messages, as JSON text, to the prompt that a model's chat template makes of them.
 
-A message is an object with "role" and "content"; what else it may hold is the template's affair. As
-in transformers' pipeline, a chat whose last message is the assistant's is gone on with; any other
+A message is an object with "role" and "content", or with "tool_calls" in its place; what else it may
+hold is the template's affair. As in transformers' pipeline, a chat whose last message is the assistant's is gone on with; any other
 gets the head of an answer. What cannot be made a prompt is told as the reason, one a chat. Some
 templates ask for today's date (Llama's, from 3.1 on): they are told the day that the caller says.
 """
@@ -132,8 +132,8 @@ def _messages(text: str) -> list[Message]:
             raise BadChat(f"message {number} is {_kind(message)}, expected an object")
         if not isinstance(message.get("role"), str):
             raise BadChat(f"message {number} has no 'role' that is a string")
-        if "content" not in message:
-            raise BadChat(f"message {number} has no 'content'")
+        if "content" not in message and not message.get("tool_calls"):
+            raise BadChat(f"message {number} has no 'content', and calls no tool")
     return found
 
 
