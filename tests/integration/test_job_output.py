@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,25 @@ def test_parquet_and_json_lines_go_into_one_run(tmp_path: Path, model: str) -> N
 
     assert output(tmp_path)["id"].to_pylist() == [1, 2, 3]
     assert status.shards == 3
+
+
+def test_columns_of_types_that_json_has_not_go_into_one_run_with_json_lines(
+    tmp_path: Path, model: str
+) -> None:
+    day = pa.array([date(2026, 1, 31)])
+    count, word = pa.array([1], pa.int32()), pa.array(["k"], pa.large_string())
+    parquet_shard(tmp_path, "a.parquet", text=["cat"], day=day, count=count, word=word)
+    lines_shard(tmp_path, [b'{"text": "mat", "word": "j"}', b'{"text": "sat"}'], "b.jsonl")
+
+    status = run(tmp_path, model)
+
+    assert status.complete
+    found = output(tmp_path).select(["day", "count", "word"]).to_pylist()
+    assert found == [
+        {"day": date(2026, 1, 31), "count": 1, "word": "k"},
+        {"day": None, "count": None, "word": "j"},
+        {"day": None, "count": None, "word": None},
+    ]
 
 
 def test_label_is_the_same_whatever_the_budget_and_the_split(tmp_path: Path, model: str) -> None:

@@ -200,6 +200,50 @@ def test_parse_misfit_without_extra_column_is_bad(members: str, reason: str) -> 
         }
 
 
+OTHER_TYPES = [
+    (pa.int8(), "127", 127, "128"),
+    (pa.uint64(), "18446744073709551615", 2**64 - 1, "-1"),
+    (pa.float32(), "0.5", 0.5, "0.1"),
+    (pa.float16(), "3", 3.0, "1e9"),
+    (pa.large_string(), '"a"', "a", "1"),
+    (pa.string_view(), '"a"', "a", "[]"),
+    (pa.large_list(pa.int32()), "[1, null]", [1, None], "[1.5]"),
+    (pa.list_(pa.int64(), 2), "[1, 2]", [1, 2], "[1]"),
+    (pa.struct([("a", pa.int16())]), '{"a": 1}', {"a": 1}, '{"a": 40000}'),
+    (pa.timestamp("us"), "null", None, '"2026-01-31"'),
+    (pa.date32(), "null", None, '"2026-01-31"'),
+    (pa.decimal128(9, 2), "null", None, "1.5"),
+    (pa.binary(), "null", None, '"a"'),
+    (pa.map_(pa.string(), pa.int64()), "null", None, '{"a": 1}'),
+]
+
+
+@pytest.mark.parametrize(("column", "fits", "cell", "misfit"), OTHER_TYPES)
+def test_parse_columns_of_types_that_parquet_gave_them(column, fits, cell, misfit) -> None:
+    """Whether it is one line or many: Arrow's own parser would read a text as a timestamp."""
+    plan = RowPlan(fields={"text": "text"}, kept=pa.schema([("x", column), ("n", pa.int64())]))
+    lines = [f'{{"text": "a", "x": {fits}, "n": 1}}', '{"text": "b", "n": 2}']
+    rows = parse(plan, *(line.encode() for line in lines * 40))
+    assert [row["kept:x"] for row in rows] == [cell, None] * 40
+    assert not any(row["error"] for row in rows)
+    found = parse(plan, f'{{"text": "a", "x": {misfit}}}'.encode(), *map(str.encode, lines))
+    assert "the run's type" in found[0]["error"]
+    assert [row["error"] for row in found[1:]] == [None, None]
+
+
+def test_parse_row_without_its_field_keeps_its_columns() -> None:
+    plan = RowPlan(fields={"text": "text"}, kept=pa.schema([("n", pa.int64())]))
+    lines = [
+        b'{"text": null, "n": 1}',
+        b'{"n": 2}',
+        b'{"text": 5, "n": 3}',
+        b'{"text": 5, "n": ""}',
+    ]
+    rows = parse(plan, *lines, b"[1]")
+    assert [row["kept:n"] for row in rows] == [1, 2, 3, None, None]
+    assert all(row["error"] for row in rows)
+
+
 def test_parse_unknown_field_is_dropped_or_bad_as_the_schema_says() -> None:
     line = b'{"text": "a", "unknown \xc3\xa9": 1}'
     assert parse(PLANS[3], line)[0]["error"] is None

@@ -7,7 +7,7 @@ from typing import Optional
 import pyarrow as pa
 import pyarrow.types as pt
 
-from labelmill.ops.json_types import children, holds_json_text, is_extra, keeps_all
+from labelmill.ops.json_types import children, holds_json_text, is_extra, is_plain, keeps_all
 
 _Tree = dict[str, Optional["_Tree"]]  # objects by name; None where a string is wanted
 
@@ -33,7 +33,8 @@ class BulkSchema:
         if closed:  # no key outside the schema comes through, so that such a field is not there
             absent = {name for name in optional & paths.keys() if paths[name][0] not in typed}
             paths = {name: path for name, path in paths.items() if name not in absent}
-        if any(map(holds_json_text, typed.values())):
+        # Of other types Arrow's parser would read a text as a timestamp; see `json_fitting`.
+        if any(holds_json_text(item) or not is_plain(item.type) for item in typed.values()):
             return None
         # Unknown members of a kept object must not be lost, and the parser reports all or none.
         if not closed and any(map(_holds_struct, (item.type for item in typed.values()))):

@@ -1,13 +1,16 @@
 """JSON values as cells of typed columns: exactly, or not at all.
 
 A value that its column cannot hold exactly is a misfit. It goes to the row's extra column where the
-run has one, and makes the row bad where not. A missing value and null are both a null cell.
+run has one, and makes the row bad where not. A missing value and null are both a null cell. Columns
+may have types that other formats gave them: what is no type of a JSON value, such as a timestamp,
+holds null alone.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
@@ -18,6 +21,7 @@ from labelmill.ops.json_types import (
     holds_json_text,
     is_extra,
     is_json_text,
+    is_listing,
     keeps_all,
 )
 from labelmill.ops.json_values import (
@@ -127,7 +131,7 @@ def _quoted(name: str) -> str:
 
 def _cell(column: pa.Field) -> _Cell:
     """The function that makes cells of a field; it raises _Misfit or _LoneSurrogate."""
-    exact = _text if is_json_text(column) else _BY_TYPE.get(column.type) or _nested(column.type)
+    exact = _text if is_json_text(column) else _BY_TYPE.get(column.type) or _other(column.type)
 
     def cell(value: object, source: str) -> object:
         return None if value is None else exact(value, source)
@@ -135,12 +139,16 @@ def _cell(column: pa.Field) -> _Cell:
     return cell
 
 
-def _nested(nesting: pa.DataType) -> _Cell:
-    if pt.is_struct(nesting):
-        return _struct(nesting)
-    if pt.is_list(nesting):
-        return _list(nesting.value_field)
-    raise TypeError(f"no JSON value has the Arrow type {nesting}")
+def _other(column: pa.DataType) -> _Cell:
+    if pt.is_struct(column):
+        return _struct(column)
+    if is_listing(column):
+        return _list(column)
+    if pt.is_large_string(column) or pt.is_string_view(column):
+        return _string
+    if pt.is_integer(column):
+        return _integer(column)
+    return _floating(column) if pt.is_floating(column) else _null
 
 
 def _struct(nesting: pa.DataType) -> _Cell:
@@ -156,11 +164,12 @@ def _struct(nesting: pa.DataType) -> _Cell:
     return cell
 
 
-def _list(element: pa.Field) -> _Cell:
-    inner, sourced = _cell(element), holds_json_text(element)
+def _list(listing: pa.DataType) -> _Cell:
+    inner, sourced = _cell(listing.value_field), holds_json_text(listing.value_field)
+    size = listing.list_size if pt.is_fixed_size_list(listing) else None
 
     def cell(value: object, source: str) -> object:
-        if not isinstance(value, list):
+        if not isinstance(value, list) or size not in {None, len(value)}:
             raise _Misfit
         sources = elements(source) if sourced else iter([""] * len(value))
         return [inner(item, part) for item, part in zip(value, sources, strict=True)]
@@ -184,13 +193,33 @@ def _bool(value: object, source: str) -> object:  # noqa: ARG001 - the signature
     return value
 
 
-def _int64(value: object, source: str) -> object:  # noqa: ARG001 - the signature of all cells
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise _Misfit
-    return value
+def _integer(column: pa.DataType) -> _Cell:
+    bounds = np.iinfo(column.to_pandas_dtype())
+
+    def cell(value: object, source: str) -> object:  # noqa: ARG001 - the signature of all cells
+        if type(value) is not int or not bounds.min <= value <= bounds.max:
+            raise _Misfit
+        return value
+
+    return cell
 
 
-def _double(value: object, source: str) -> object:  # noqa: ARG001 - the signature of all cells
+def _floating(column: pa.DataType) -> _Cell:
+    """Of fewer bits than a double."""
+    narrow = column.to_pandas_dtype()
+
+    def cell(value: object, source: str) -> object:
+        wide = _double(value, source)
+        with np.errstate(over="ignore"):
+            found = narrow(wide)
+        if not np.array_equal(found, wide, equal_nan=True):
+            raise _Misfit
+        return found
+
+    return cell
+
+
+def _double(value: object, source: str) -> float:  # noqa: ARG001 - the signature of all cells
     if isinstance(value, float) and finite_or_written(value):
         return float(value)
     if type(value) is int and exact_in_double(value):
@@ -209,7 +238,7 @@ def _string(value: object, source: str) -> object:  # noqa: ARG001 - the signatu
 _BY_TYPE: dict[pa.DataType, _Cell] = {
     pa.null(): _null,
     pa.bool_(): _bool,
-    pa.int64(): _int64,
+    pa.int64(): _integer(pa.int64()),
     pa.float64(): _double,
     pa.string(): _string,
 }

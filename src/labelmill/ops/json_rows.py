@@ -5,7 +5,7 @@ and the exact one could differ, the exact one decides, so the result is the same
 a line takes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -122,7 +122,7 @@ class RowParser:
         if lines.too_long:
             size = int(lines.stops[0]) - lines.start
             why = BadLine(reason=f"a line of {size} bytes, more than {MAX_LINE}")
-            rows = [self._bad(int(lines.begins[0]), why, lines.data, None)]
+            rows = [self._bad(int(lines.begins[0]), why, lines.data)]
         else:
             positions = lines.begins[lines.filled].tolist()
             rows = [self._row(*row) for row in zip(positions, lines.texts(), strict=True)]
@@ -133,26 +133,28 @@ class RowParser:
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
     def _row(self, position: int, line: bytes) -> list[object]:
-        """One cell a column; of a bad line only its place, the reason, and what stood there."""
+        """One cell a column; of a bad line also what can be kept of it."""
         document = decode(line)
         if isinstance(document, Document):
             document = self._taken(document) or document
         if isinstance(document, BadLine):
-            return self._bad(position, document, line, None)
+            return self._bad(position, document, line)
         fields = field_values(
             document.value, self._plan.fields, self._plan.optional, self._plan.kinds
         )
-        if isinstance(fields, BadLine):
-            return self._bad(position, fields, line, line)
         kept = [line] if self._fitter is None else self._fitter.fit(document)
+        if isinstance(fields, BadLine):
+            return self._bad(position, fields, line, None if isinstance(kept, BadLine) else kept)
         if isinstance(kept, BadLine):
-            return self._bad(position, kept, line, line)
+            return self._bad(position, kept, line)
         return [position, None, None, *fields, *kept]
 
-    def _bad(self, position: int, why: BadLine, line: bytes, raw: bytes | None) -> list[object]:
+    def _bad(
+        self, position: int, why: BadLine, line: bytes, kept: Sequence[object] | None = None
+    ) -> list[object]:
         text = line[: 4 * SHOWN].decode(errors="replace")[:SHOWN]
-        kept = [raw] if self._plan.raw else [None] * len(self._kept)
-        return [position, why.reason, text, *[None] * len(self._plan.fields), *kept]
+        nothing = [None] * len(self._plan.fields)
+        return [position, why.reason, text, *nothing, *(kept or [None] * len(self._kept))]
 
     def _taken(self, document: Document) -> BadLine | None:
         """With raw lines: the verdict on one that has a field of the output's already."""

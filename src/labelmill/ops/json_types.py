@@ -60,6 +60,24 @@ def children(kind: pa.DataType) -> list[pa.Field]:
     return [kind.field(index) for index in range(kind.num_fields)]
 
 
+def is_listing(kind: pa.DataType) -> bool:
+    """Whether it is one of the types of lists, of which `infer` knows the first."""
+    return bool(
+        pt.is_list(kind)
+        or pt.is_large_list(kind)
+        or pt.is_fixed_size_list(kind)
+        or pt.is_list_view(kind)
+        or pt.is_large_list_view(kind)
+    )
+
+
+def is_plain(kind: pa.DataType) -> bool:
+    """Whether it is a type that `infer` gives, and so are those inside it."""
+    if pt.is_struct(kind) or pt.is_list(kind):
+        return all(is_plain(child.type) for child in children(kind))
+    return kind in {pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.string()}
+
+
 def infer(objects: Iterable[dict[str, object]]) -> pa.Schema:
     """The top-level columns of a sample, in the order of their first appearance.
 
