@@ -280,7 +280,8 @@ def test_label_smoothing_is_refused_where_labels_do_not_exclude_each_other(job, 
 def test_adapters_of_layers_that_are_not_there_are_refused(job):
     recipe = ready(job()).recipe.model
     for modules, said in (
-        (("nope",), "'nope'.* found, expected some of .*dense, key, query, value"),
+        (("nope",), "'nope'.* found, expected a list of some of .*dense, key, query, value"),
+        ("query", r"'query' found, .*; of one layer write \[query\]"),
         (".*(nope", r"missing \)"),
         (("classifier",), "No modules were targeted"),  # the new head, which is learned whole
     ):

@@ -166,6 +166,13 @@ def test_each_checkpoint_is_measured_where_one_kind_of_steps_is_said(said, steps
         ({"wieght_decay": 0.1}, "no such setting; did you mean 'weight_decay'?"),
         ({"output_dir": "x"}, "cannot be set; set output.path"),
         ({"weight_decay": "much"}, "training.weight_decay: "),
+        ({"weight_decay": "0.01"}, "training.weight_decay: .*write it without quotes"),
+        ({"torch_compile": "false"}, "training.torch_compile: .*write it without quotes"),
+        ({"max_steps": 3.5}, "training.max_steps: "),
+        (
+            {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 0},
+            "0 found, expected more than 0",
+        ),
         ({"lr_scheduler_type": "cosinus"}, "training"),
         ({"save_strategy": "steps"}, "make them equal"),
         ({"train_sampling_strategy": "batch_rebalance"}, "expected one of group_by_length"),

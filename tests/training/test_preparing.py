@@ -97,6 +97,14 @@ def test_without_a_row_there_is_nothing_to_learn_from(tmp_path, start, kind):
         ready(job_of(tmp_path, TASK, start, {"train": path}))
 
 
+def test_without_a_good_row_the_first_bad_one_is_told(tmp_path, start):
+    """The labels are fine, so nothing is said of them."""
+    rows = {"text": [1, 2], "label": ["a", "b"]}
+    data = {"train": write_rows(tmp_path / "rows.parquet", rows)}
+    with pytest.raises(InputError, match=r"none of 2 rows .*'text' is int64, expected a string"):
+        ready(job_of(tmp_path, TASK, start, data))
+
+
 def test_without_a_row_there_is_nothing_to_measure_by(tmp_path, start):
     train = write_rows(tmp_path / "rows.parquet", reviews(12))
     data = {"train": train, "validation": empty_parquet(tmp_path)}

@@ -84,6 +84,15 @@ def test_a_start_must_be_a_number():
     assert "expected a whole number" in errors[0]
 
 
+def test_a_start_may_be_missing_as_files_have_it():
+    """Pandas writes a column of numbers of which some are missing with points, and NaN."""
+    answers, starts = ["the", "", "fox", ""], ["12.0", "", "NaN", "NaN"]
+    found, errors = spans([CONTEXT] * 4, None, answers, starts)
+    assert (found, errors) == ([(12, 15), (0, 0), (4, 7), (0, 0)], {})
+    _, errors = spans([CONTEXT], None, ["fox"], ["4.5"])
+    assert "expected a whole number" in errors[0]
+
+
 def windows(no_answer: int = NO_ANSWER) -> Encoded:
     """[class] question | the fox saw, and [class] question | saw the dog, of one row."""
     start = [no_answer, OUTSIDE, 0, 4, 8, no_answer, OUTSIDE, 8, 12, 16]

@@ -43,6 +43,10 @@ def _loaded(tmp_path, **changes):
             "training.lora.aplha: no such setting; did you mean 'alpha'?",
         ),
         (
+            {"training": {"lora": {"r": 0}}},
+            "training.lora.r: input should be an integer of at least 1 (got 0)",
+        ),
+        (
             {"model": {"path": "m", "revison": "v1"}},
             "model.revison: no such setting; did you mean 'revision'?",
         ),

@@ -151,6 +151,15 @@ def test_regression_is_that_of_scipy_and_scikit_learn():
     assert found["r2"] == pytest.approx(metrics.r2_score(gold, given))
 
 
+@pytest.mark.parametrize("size", [1e-90, 1e160])
+def test_regression_of_extreme_numbers_ends_in_numbers(size):
+    gold, given = np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 4.0])
+    found = counted(of(RegressionScorer("score"), pa.array(given * size), pa.array(gold * size)))
+    assert found["mae"] == pytest.approx(size / 3)
+    if size < 1:  # their squares fit
+        assert found["pearson"] == pytest.approx(scipy.stats.pearsonr(gold, given).statistic)
+
+
 def test_regression_of_constants_is_undefined_and_of_text_is_read():
     scored = of(RegressionScorer("score"), pa.array([0.1, 0.2, 0.3]), pa.array(["1", "1", "1"]))
     found = counted(scored) | scored.ranked(np.arange(3))
@@ -196,6 +205,26 @@ def test_entity_that_leaves_out_the_punctuation_of_a_word_is_the_word():
     table = pa.table({"entities": [[entity("PER", 0, 3)]], "words": [["Ann,", "hi"]]})
     scorer.add(table, pa.array([["B-PER", "O"]]))
     assert counted(scorer.scored())["entity_f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "tags", "start", "end", "right"),
+    [
+        (["New", "York", ""], ["B-P", "I-P", "I-P"], 0, 8, 1.0),
+        (["", "New", "York"], ["B-P", "I-P", "I-P"], 1, 9, 1.0),
+        (["New", " ", "York"], ["B-P", "I-P", "I-P"], 0, 10, 1.0),
+        (["#Ann", "hi"], ["B-P", "O"], 1, 4, 1.0),
+        (["Annie", "hi"], ["B-P", "O"], 0, 3, 1.0),  # of a word the first piece tells
+        (["Annie", "hi"], ["B-P", "O"], 3, 5, 0.0),
+    ],
+)
+def test_entity_is_the_words_whose_first_letter_it_covers(words, tags, start, end, right):
+    scorer = tagging.TaggingScorer("words")
+    table = pa.table({"entities": [[entity("P", start, end)]], "words": [words]})
+    scorer.add(table, pa.array([tags]))
+    found = counted(scorer.scored())
+    assert found["entity_precision"] == right
+    assert found["entity_recall"] == right
 
 
 def test_tags_without_words_or_of_another_length_are_refused():

@@ -98,6 +98,15 @@ def test_rows_with_too_few_or_unknown_tags_are_told_and_the_others_learned():
     assert labels.values.tolist() == [IGNORED, IGNORED, 1]
 
 
+def test_a_row_without_tags_may_have_words_of_several_pieces():
+    tokens = encoded([(0, 0, 2), (0, 2, 4), (1, 5, 6)], [(0, 0, 2), (0, 2, 4)])
+    labels, errors = tag_targets.of_words(
+        column('["O"]', '["B-PER"]'), [["Anna", "x"], ["Anna"]], tokens, replace(FACTS, labels=TAGS)
+    )
+    assert list(errors) == [0]
+    assert labels.values.tolist() == [IGNORED, IGNORED, IGNORED, 1, 2]
+
+
 def test_why_no_tag_can_be_read_is_told():
     cells = column('[{"start": 0, "end": 1, "type": "PER"}]')
     said = r"\['O'\].*\(of a row that has none: entities\[0\]: expected an object with start, end"

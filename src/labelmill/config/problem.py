@@ -87,18 +87,25 @@ def _locate(loc: Sequence[int | str], root: Schema, settings: object) -> _Settin
 
 def _inside(setting: _Setting, key: int | str, root: Schema) -> _Setting | None:
     value = setting.value
+    schema = _mapping(setting.schema, root)
     if isinstance(key, int):
         if "items" in setting.schema and isinstance(value, list):
             items = resolved(setting.schema["items"], root)
             return _Setting(path=(*setting.path, key), schema=items, value=value[key])
         return None
-    known = setting.schema.get("properties", {}).get(key)
+    known = schema.get("properties", {}).get(key)
     given = isinstance(value, dict) and key in value
     if known is None and not given:
         return None
-    schema = known or setting.schema.get("additionalProperties") or {}
+    schema = known or schema.get("additionalProperties") or {}
     inner = value[key] if isinstance(value, dict) and given else None
     return _Setting(path=(*setting.path, key), schema=resolved(schema, root), value=inner)
+
+
+def _mapping(schema: Schema, root: Schema) -> Schema:
+    """The one of its alternatives that has settings of its own; where none has, the schema."""
+    alternatives = (resolved(kind, root) for kind in kinds(schema))
+    return next((one for one in alternatives if "properties" in one), schema)
 
 
 def _message(setting: _Setting, details: Sequence[ErrorDetails], root: Schema) -> str:

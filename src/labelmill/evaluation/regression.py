@@ -64,7 +64,8 @@ class ScoredNumbers:
         gold, given, gold_square, given_square, product, error, error_square = means.tolist()
         spread, other = _variance(gold, gold_square), _variance(given, given_square)
         return {
-            "pearson": (product - gold * given) / math.sqrt(spread * other),
+            # Each root by itself: of numbers near 1e-90 the product would be 0.
+            "pearson": (product - gold * given) / (math.sqrt(spread) * math.sqrt(other)),
             "mae": error,
             "rmse": math.sqrt(error_square),
             "r2": 1 - error_square / spread,
@@ -107,7 +108,8 @@ def _moments(
     Both are taken from the middle of theirs, so that a large offset costs no digits.
     """
     one, other, error = gold - _middle(gold), given - _middle(given), np.abs(given - gold)
-    return np.stack([one, other, one**2, other**2, one * other, error, error**2], axis=1)
+    with np.errstate(over="ignore"):  # of numbers beyond 1e154 the squares are infinite
+        return np.stack([one, other, one**2, other**2, one * other, error, error**2], axis=1)
 
 
 def _middle(numbers: npt.NDArray[np.float64]) -> float:
@@ -117,5 +119,5 @@ def _middle(numbers: npt.NDArray[np.float64]) -> float:
 
 def _variance(mean: float, square: float) -> float:
     """Of the mean and the mean of squares; NaN where it is but their rounding: a constant."""
-    found = square - mean**2
+    found = square - mean * mean  # not mean**2, which raises where it is too large
     return found if found > 1e-13 * square else float("nan")

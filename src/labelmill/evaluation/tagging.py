@@ -9,9 +9,10 @@ Gold comes in one of two forms:
                                       must be among the kept columns
 
 Tags are read by seqeval's rule, as `ops.entities` reads those of the model. Then an entity of the
-model is compared by the words that it touches, so that punctuation which the model leaves out of a
-word costs nothing. Memory: some hundred bytes for each *different* outcome of a row, 4 for each
-row.
+model is compared by the words whose first letter or digit it covers, so that punctuation which the
+model leaves out of a word costs nothing, and half a word is not the word. Words that are blank, and
+their tags, do not count: no model reads them. Memory: some hundred bytes for each *different*
+outcome of a row, 4 for each row.
 """
 
 from collections import Counter
@@ -77,7 +78,7 @@ class TaggingScorer:
             )
         listed = [words or [] for words in labelled["words"].to_pylist()]
         rows = zip(given, listed, gold.to_pylist(), strict=True)
-        return [(_touched(entities, words), _tagged(tags, words)) for entities, words, tags in rows]
+        return [(_covered(entities, words), _tagged(tags, words)) for entities, words, tags in rows]
 
 
 class ScoredEntities:
@@ -204,20 +205,25 @@ def _tagged(tags: Sequence[str | None], words: Sequence[str]) -> set[Entity]:
         )
     read = libraries.load("seqeval.metrics.sequence_labeling").get_entities
     # By tags alone: which labels there are besides is not known.
-    told = [bioes(tag, PREFIXES) for tag in tags if tag is not None]
+    told = [
+        bioes(tag, PREFIXES) for tag, word in zip(tags, words, strict=True) if tag and word.strip()
+    ]
     return {(label, first, last + 1) for label, first, last in read(told)}
 
 
-def _touched(entities: Sequence[dict[str, Any]], words: Sequence[str]) -> set[Entity]:
-    """Entities by the places of the words that they touch; words are joined by single spaces."""
-    lengths = np.array([len(word) for word in words], np.int64)
-    ends = np.cumsum(lengths + 1) - 1
-    starts = ends - lengths
+def _covered(entities: Sequence[dict[str, Any]], words: Sequence[str]) -> set[Entity]:
+    """Entities by the places of the words that they cover; words are joined by single spaces."""
+    starts = np.cumsum([0, *(len(word) + 1 for word in words)])[:-1]
+    firsts = np.array(
+        [start + _first(word) for start, word in zip(starts, words, strict=True) if word.strip()]
+    )
     return {
-        (
-            each["label"],
-            int(np.searchsorted(ends, each["start"], side="right")),
-            int(np.searchsorted(starts, each["end"], side="left")),
-        )
+        (each["label"], *np.searchsorted(firsts, (each["start"], each["end"])).tolist())
         for each in entities
     }
+
+
+def _first(word: str) -> int:
+    """Where its first letter or digit is; of a word that has none, what is not blank."""
+    found = next((at for at, one in enumerate(word) if one.isalnum()), None)
+    return len(word) - len(word.lstrip()) if found is None else found

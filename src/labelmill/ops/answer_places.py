@@ -8,6 +8,7 @@ without such a token it is left out.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -84,12 +85,17 @@ def _shapeless(answers: str) -> _BadAnswer:
 
 
 def _number(start: str | None) -> int | None:
+    """Where pandas misses some it writes 10.0 for 10, and NaN."""
+    told: Any
     try:
-        told = None if start is None else json.loads(start)
+        told = json.loads(start) if start and start.strip() else None
     except ValueError:
         told = start
+    if isinstance(told, float):
+        told = None if math.isnan(told) else int(told) if told.is_integer() else told
     if told is None or _is_whole(told):
-        return told
+        number: int | None = told
+        return number
     raise _BadAnswer(f"answer_start {start!r:.60} found, expected a whole number")
 
 

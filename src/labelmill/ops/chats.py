@@ -1,9 +1,10 @@
 """Chats: lists of messages, as JSON text, to the prompt that a model's chat template makes of them.
 
-A message is an object with "role" and "content", or with "tool_calls" in its place; what else it may
-hold is the template's affair. As in transformers' pipeline, a chat whose last message is the assistant's is gone on with; any other
-gets the head of an answer. What cannot be made a prompt is told as the reason, one a chat. Some
-templates ask for today's date (Llama's, from 3.1 on): they are told the day that the caller says.
+A message is an object with "role" and "content", or "tool_calls" in its place; what else it may
+hold is the template's affair. As in transformers' pipeline, a chat whose last message is the
+assistant's is gone on with; any other gets the head of an answer. What cannot be made a prompt is
+told as the reason, one a chat. Some templates ask for today's date (Llama's, from 3.1 on): they are
+told the day that the caller says.
 """
 
 import functools

@@ -78,8 +78,8 @@ def of_words(
     places = np.where(word == NO_WORD, len(flat) - 1, starts[rows] + word)
     labels = flat[places]
     goes_on = _goes_on(facts.labels)
-    inside = _inside(encoded)
-    labels[inside] = np.where(labels[inside] == IGNORED, IGNORED, goes_on[labels[inside]])
+    inside = _inside(encoded) & (labels != IGNORED)
+    labels[inside] = goes_on[labels[inside]]
     return Ragged(values=labels, lengths=encoded.lengths.astype(np.int64)), errors
 
 

@@ -145,13 +145,18 @@ def _check(name: str, value: Any) -> None:
     # Its type says text, for the command line; what transformers asks for is true.
     hints: dict[str, Any] = typing.get_type_hints(TrainingArguments) | {"fsdp": bool | str | None}
     try:
-        TypeAdapter(hints[name]).validate_python(value)
+        meant = TypeAdapter(hints[name]).validate_python(value)
     except ValidationError as error:
         said = error.errors()[0]["msg"].lower()
         hint = "; put 'no' in quotes" if value is False and "'no'" in said else ""
         raise ConfigError(f"training.{name}: {said} (got {value!r:.80}){hint}") from error
     except (TypeError, NameError):  # a type that pydantic does not know: TrainingArguments judges
         return
+    # transformers would get the text: "false" is true.
+    if isinstance(value, str) and isinstance(meant, bool | int | float):
+        raise ConfigError(
+            f"training.{name}: {value!r} found, expected {meant!r}; write it without quotes"
+        )
 
 
 def _equal_steps(chosen: dict[str, Any]) -> None:
@@ -189,9 +194,16 @@ def _refuse_idle(section: TrainingSection, chosen: Mapping[str, Any], *, measure
                 "data.validation_fraction"
             )
             raise ConfigError(f"training.{name}: {why}, or remove it")
+    _refuse_small(chosen)
+
+
+def _refuse_small(chosen: Mapping[str, Any]) -> None:
     for name in ("max_steps", "save_total_limit", "eval_accumulation_steps"):
         if chosen.get(name) == 0:
             raise ConfigError(f"training.{name}: 0 found, expected at least 1; remove it for none")
+    for name in ("eval_steps", "save_steps", "logging_steps"):
+        if (steps := chosen.get(name)) is not None and steps <= 0:
+            raise ConfigError(f"training.{name}: {steps} found, expected more than 0")
     for name, least in _LEAST.items():
         if chosen.get(name, least) < least:
             raise ConfigError(f"training.{name}: {chosen[name]} found, expected at least {least}")

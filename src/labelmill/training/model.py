@@ -69,8 +69,16 @@ def whole(recipe: ModelRecipe) -> PreTrainedModel:
     return _complete(model, checkpoint)
 
 
+_OF_LABELS = frozenset({"num_labels", "id2label", "label2id", "problem_type"})
+
+
 def _config(recipe: ModelRecipe, config: PreTrainedConfig) -> PreTrainedConfig:
     for name, value in recipe.config.items():
+        if recipe.labels and name in _OF_LABELS:
+            raise ConfigError(
+                f"model.config.{name}: cannot be set; labels are found in the data, see "
+                "data.columns"
+            )
         if not hasattr(config, name):
             near = nearest(name, config.to_dict())
             raise ConfigError(
@@ -132,9 +140,11 @@ def _adapters(
 
 def _no_layers(lora: LoraSection, model: PreTrainedModel, error: Exception) -> str:
     said = str(error).partition(". ")[0]
+    names = _linear(model, [])
+    hint = f"; of one layer write [{lora.target_modules}]" if lora.target_modules in names else ""
     return (
-        f"training.lora.target_modules: {lora.target_modules!r} found, expected some of "
-        f"{', '.join(_linear(model, []))}, or a regular expression that fits whole names; {said}"
+        f"training.lora.target_modules: {lora.target_modules!r} found, expected a list of some of "
+        f"{', '.join(names)}, or a regular expression that fits whole names{hint}; {said}"
     )
 
 

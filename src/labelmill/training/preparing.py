@@ -110,16 +110,24 @@ class Preparation:
         return learning.task.head(whole, self._named(learning.facts), learning.options)
 
     def _targets(self, wished: Wished) -> dict[str, pa.ChunkedArray]:
-        """Of all rows to learn from, good ones; raises InputError where there is no row at all."""
-        rows = 0
+        """Of all rows to learn from, good ones; raises InputError where there is none at all."""
+        rows = good = 0
+        reason = ""  # of the first bad row
         chunks: dict[str, list[pa.Array]] = {name: [] for name in sorted(self._train.targets)}
         for piece in _until(wished, corpus.read(self._train)):
             rows += len(piece.rows)
+            good += len(piece.places)
+            reason = reason or next(iter(piece.rows.error.drop_null().to_pylist()), "")
             mine = pa.array(~self._kept_back(piece)[piece.places])
             for name, column in piece.targets.items():
                 chunks[name] += column.filter(mine).chunks
         if not rows:
             raise InputError(_NOTHING)
+        if not good:
+            raise InputError(
+                f"none of {rows:,} rows can be learned from; the first: {reason}; mend the data, "
+                "or see that data.columns names the right columns"
+            )
         return _whole(chunks)
 
     def _named(self, facts: ModelFacts) -> ModelFacts:
