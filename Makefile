@@ -56,7 +56,6 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,bench]'
 	$(BIN)/python -m benchmarks.label --rows 400 --peer-rows 100 --repeats 1 --out bench/speed.json
 
 docs: $(READY)

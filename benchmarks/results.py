@@ -40,8 +40,9 @@ def _lines(
 ) -> dict[str, Told]:
     """Contender -> its line."""
     names = dict.fromkeys(item.name for item in rounds)
+    tokens = max(item.shards.tokens for item in rounds)  # of those that ran on all rows
     lines = {
-        name: _line([item for item in rounds if item.name == name], reference, rows, rate)
+        name: _line([item for item in rounds if item.name == name], reference, (rows, tokens), rate)
         for name in names
     }
     for one in lines.values():
@@ -56,18 +57,24 @@ def _lines(
 _SPEEDS = ("rows_per_second", "steady_rows_per_second")
 
 
-def _line(rounds: Sequence[Round], reference: Mapping[int, str], rows: int, rate: float) -> Told:
-    """Medians of one contender over one corpus."""
-    steady = median(item.rows / item.steady_seconds for item in rounds)
+def _line(
+    rounds: Sequence[Round], reference: Mapping[int, str], whole: tuple[int, int], rate: float
+) -> Told:
+    """Medians of one contender over one corpus, whose rows and tokens are `whole`.
+
+    Who ran on fewer rows may have had shorter ones: rows are counted by tokens.
+    """
+    rows, all_tokens = whole
     first = rounds[0]
     tokens, flops = first.shards.tokens, first.shards.flops
+    each = median(tokens / item.steady_seconds for item in rounds)  # tokens a second
     return {
         "rows": first.rows,
         "repeats": len(rounds),
-        "rows_per_second": median(rows / _seconds(item, rows) for item in rounds),
-        "steady_rows_per_second": steady,
-        "steady_tokens_per_second": steady * tokens / first.rows,
-        "share_of_matrix_rate": flops and steady * flops / first.rows / rate,
+        "rows_per_second": median(rows / _seconds(item, all_tokens) for item in rounds),
+        "steady_rows_per_second": each * rows / all_tokens,
+        "steady_tokens_per_second": each,
+        "share_of_matrix_rate": flops and each * flops / tokens / rate,
         "cpu_seconds_a_thousand": median(1000 * item.cpu_seconds / item.rows for item in rounds),
         "startup_seconds": median(item.seconds - item.steady_seconds for item in rounds),
         "peak": median(item.peak for item in rounds),
@@ -76,9 +83,9 @@ def _line(rounds: Sequence[Round], reference: Mapping[int, str], rows: int, rate
     }
 
 
-def _seconds(item: Round, rows: int) -> float:
-    """Whole process; where it ran on fewer rows, its steady state in proportion."""
-    return item.seconds + item.steady_seconds * (rows / item.rows - 1)
+def _seconds(item: Round, tokens: int) -> float:
+    """Whole process; where it ran on fewer rows, its steady state in proportion to tokens."""
+    return item.seconds + item.steady_seconds * (tokens / item.shards.tokens - 1)
 
 
 def _agreement(found: Mapping[int, str], reference: Mapping[int, str]) -> float | None:

@@ -1,7 +1,8 @@
 """daft_udf: Daft's batch function of a class around a pipeline.
 
-One instance a core, each in a process of its own with one thread, and 32 rows at a time for the
-pipeline: kinder than the defaults, where instances share Python's lock and each other's threads.
+One instance a core, each in a process of its own with one thread, and 32 rows at a time for it and
+its pipeline: kinder than the defaults, where instances share Python's lock and each other's
+threads, and few rows go to one instance.
 """
 
 import time
@@ -32,7 +33,7 @@ def main() -> None:
             self._classify = pipeline("text-classification", model=model, device="cpu")
             self._call = {"batch_size": 32, "truncation": True, "max_length": max_length}
 
-        @daft.method.batch(return_dtype=labelled, batch_size=256)  # type: ignore[untyped-decorator]
+        @daft.method.batch(return_dtype=labelled, batch_size=32)  # type: ignore[untyped-decorator]
         def label(self, texts: daft.Series) -> list[dict[str, Any]]:
             began = time.time()
             found = self._classify(texts.to_pylist(), **self._call)

@@ -92,10 +92,20 @@ def test_a_contender_on_fewer_rows_is_extended_by_its_steady_state():
     told = results.collect(rounds, {"some": {0: "low"}}, 100, [{"float32": 100.0}])
     lines = told["corpora"]["some"]
     assert lines["labelmill"]["rows_per_second"] == 100 / 20
-    assert lines["slow"]["rows_per_second"] == 100 / (1 + 10 * 10)
+    assert lines["slow"]["rows_per_second"] == pytest.approx(100 / (1 + 10 * 10))
     assert lines["slow"]["times"]["labelmill"]["rows_per_second"] == pytest.approx(5 / (100 / 101))
     assert lines["slow"]["steady_tokens_per_second"] == 5
     assert lines["slow"]["share_of_matrix_rate"] == pytest.approx(500 / 10 / 100)
+
+
+def test_the_rows_of_a_contender_on_fewer_are_counted_by_tokens():
+    """Its ten rows have twice as many tokens as the others."""
+    slow = _round("slow", rows=10, seconds=11, tokens=100)
+    rounds = [_round("labelmill", rows=100, seconds=20), slow]
+    lines = results.collect(rounds, {"some": {0: "low"}}, 100, [{"float32": 100.0}])["corpora"]
+    assert lines["some"]["slow"]["rows_per_second"] == pytest.approx(100 / (1 + 10 * 5))
+    assert lines["some"]["slow"]["steady_rows_per_second"] == pytest.approx(2)
+    assert lines["some"]["labelmill"]["steady_rows_per_second"] == pytest.approx(10)
 
 
 def _compared(tmp_path: Path, contenders: str) -> dict[str, Any]:
@@ -113,11 +123,11 @@ def _compared(tmp_path: Path, contenders: str) -> dict[str, Any]:
     return json.loads(out.read_text())
 
 
-def _round(name: str, *, rows: int, seconds: float) -> Round:
+def _round(name: str, *, rows: int, seconds: float, tokens: int | None = None) -> Round:
     """It starts in half of its time where it has all rows, and in a second where it has fewer."""
     return Round(
         name=name,
-        shards=Shards(corpus="some", place="", tokens=50, flops=500.0),
+        shards=Shards(corpus="some", place="", tokens=tokens or 5 * rows, flops=500.0),
         rows=rows,
         seconds=seconds,
         steady_seconds=10,

@@ -68,7 +68,6 @@ def test_status_of_a_running_run_counts_single_receipts_that_nobody_compacted() 
     assert status.last_commit == 1000.0
     lines = {line.path: line for line in status.shard_lines}
     assert (lines["day/00000.jsonl"].splits_done, lines["day/00000.jsonl"].splits) == (1, None)
-    assert [attempt.name for attempt in status.attempt_records] == ["one"]
 
 
 def test_status_of_a_run_that_labelled_nothing_yet_has_no_rates() -> None:

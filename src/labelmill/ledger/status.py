@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labelmill.ledger.attempts import Attempt, read_attempts
+from labelmill.ledger.attempts import read_attempts
 from labelmill.ledger.manifest import Manifest, read_manifest
 from labelmill.ledger.receipt import PlacedBreak, placed_breaks
 from labelmill.ledger.run import is_sealed
@@ -59,7 +59,6 @@ class Status:
     rejects_by_reason: Mapping[str, int]  # most frequent first
     agreement: Mapping[str, Mapping[str, Any]]  # attempt -> its worst self-check
     replica: Mapping[str, Mapping[str, Any]]  # attempt -> engine, precision, device, ...
-    attempt_records: tuple[Attempt, ...]
     last_commit: float | None  # unix seconds; None before the first
     damage: tuple[PlacedBreak, ...]  # about the first thousand; `damage_of` has all
 
@@ -75,7 +74,6 @@ _REST = {
     "rejects_by_reason",
     "agreement",
     "replica",
-    "attempt_records",
     "last_commit",
     "damage",
 }
@@ -102,7 +100,6 @@ def status_of(store: Store, state: State | None = None) -> Status:
         rejects_by_reason=dict(state.tally.reasons.most_common()),
         agreement=state.tally.agreement,
         replica=state.tally.replica,
-        attempt_records=attempts,
         last_commit=max(state.tally.last_commit.values(), default=None),
         damage=tuple(state.tally.damage),
     )

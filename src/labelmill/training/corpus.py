@@ -169,6 +169,15 @@ def with_media(piece: Piece, corpus: Corpus) -> Piece:
     return piece_of(piece.shard, fetched(piece.rows, corpus.request.kinds), corpus)
 
 
+def require_good(good: int, rows: int, reason: str) -> None:
+    """Raise InputError where no row is good; `reason` is what is wrong with the first."""
+    if not good:
+        raise InputError(
+            f"none of {rows:,} rows can be learned from; the first: {reason}; mend the data, or "
+            "see that data.columns names the right columns"
+        )
+
+
 def digest(corpus: Corpus) -> str:
     """SHA-256 in hex of what the files are: names, sizes and versions."""
     lines = (f"{one.path} {one.size} {one.version}\n" for one in corpus.shards)

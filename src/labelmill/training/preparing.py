@@ -111,8 +111,7 @@ class Preparation:
 
     def _targets(self, wished: Wished) -> dict[str, pa.ChunkedArray]:
         """Of all rows to learn from, good ones; raises InputError where there is none at all."""
-        rows = good = 0
-        reason = ""  # of the first bad row
+        rows, good, reason = 0, 0, ""  # that of the first bad row
         chunks: dict[str, list[pa.Array]] = {name: [] for name in sorted(self._train.targets)}
         for piece in _until(wished, corpus.read(self._train)):
             rows += len(piece.rows)
@@ -123,11 +122,7 @@ class Preparation:
                 chunks[name] += column.filter(mine).chunks
         if not rows:
             raise InputError(_NOTHING)
-        if not good:
-            raise InputError(
-                f"none of {rows:,} rows can be learned from; the first: {reason}; mend the data, "
-                "or see that data.columns names the right columns"
-            )
+        corpus.require_good(good, rows, reason)
         return _whole(chunks)
 
     def _named(self, facts: ModelFacts) -> ModelFacts:
