@@ -119,9 +119,8 @@ def _costs(ordered, budget, launch):
     if not ordered:
         yield 0
     for size in range(1, len(ordered) + 1):
-        if size in {1, max(1, budget // ordered[0])} or (
-            size in {2, 3, 4, 6, 8} and size * ordered[0] <= budget
-        ):
+        full = min(max(1, budget // ordered[0]), len(ordered))
+        if size == full or (size < full and size in {1, 2, 3, 4, 6, 8}):
             for rest in _costs(ordered[size:], budget, launch):
                 yield launch + size * ordered[0] + rest
 
