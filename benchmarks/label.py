@@ -100,7 +100,8 @@ def _told(asked: argparse.Namespace, chosen: Sequence[Contender], scratch: Path)
     for contender in (*chosen, _REFERENCE):
         runner.prepare(contender, scratch / "sample")
     rounds, rates = _rounds(runner, chosen, loads, asked.repeats)
-    found = results.collect(rounds, _references(runner, loads), asked.rows, rates)
+    tokens = {name: load.all.tokens for name, load in loads.items()}
+    found = results.collect(rounds, _references(runner, loads), asked.rows, tokens, rates)
     return {
         "machine": machine.described(),
         "command": sys.argv[1:],

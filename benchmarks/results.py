@@ -15,10 +15,12 @@ def collect(
     rounds: Sequence[Round],
     references: Mapping[str, Mapping[int, str]],
     rows: int,
+    tokens: Mapping[str, int],
     rates: Sequence[Mapping[str, float]],
 ) -> Told:
     """Everything that the tables say, by corpus, and the rounds behind it.
 
+    `rows` and `tokens` are those of each whole corpus, which the slow may have seen a part of.
     `references` are labels in float32 of some rows of each corpus; `rates` what was measured of the
     device's matrix rate, FLOP/s by precision. The best of all is what shares are of.
     """
@@ -26,7 +28,7 @@ def collect(
     corpora = {}
     for corpus in dict.fromkeys(item.shards.corpus for item in rounds):
         mine = [item for item in rounds if item.shards.corpus == corpus]
-        corpora[corpus] = _lines(mine, references[corpus], rows, rate)
+        corpora[corpus] = _lines(mine, references[corpus], rows, tokens[corpus], rate)
     return {
         "matrix_rate": rate,
         "matrix_rates": list(rates),
@@ -36,15 +38,12 @@ def collect(
 
 
 def _lines(
-    rounds: Sequence[Round], reference: Mapping[int, str], rows: int, rate: float
+    rounds: Sequence[Round], reference: Mapping[int, str], rows: int, tokens: int, rate: float
 ) -> dict[str, Told]:
     """Contender -> its line."""
     names = dict.fromkeys(item.name for item in rounds)
-    tokens = max(item.shards.tokens for item in rounds)  # of those that ran on all rows
-    lines = {
-        name: _line([item for item in rounds if item.name == name], reference, (rows, tokens), rate)
-        for name in names
-    }
+    by_name = {name: [item for item in rounds if item.name == name] for name in names}
+    lines = {name: _line(mine, reference, rows, tokens, rate) for name, mine in by_name.items()}
     for one in lines.values():
         one["times"] = {
             yardstick: {key: lines[yardstick][key] / one[key] for key in _SPEEDS}
@@ -58,23 +57,22 @@ _SPEEDS = ("rows_per_second", "steady_rows_per_second")
 
 
 def _line(
-    rounds: Sequence[Round], reference: Mapping[int, str], whole: tuple[int, int], rate: float
+    rounds: Sequence[Round], reference: Mapping[int, str], rows: int, tokens: int, rate: float
 ) -> Told:
-    """Medians of one contender over one corpus, whose rows and tokens are `whole`.
+    """Medians of one contender over one corpus.
 
     Who ran on fewer rows may have had shorter ones: rows are counted by tokens.
     """
-    rows, all_tokens = whole
     first = rounds[0]
-    tokens, flops = first.shards.tokens, first.shards.flops
-    each = median(tokens / item.steady_seconds for item in rounds)  # tokens a second
+    seen, flops = first.shards.tokens, first.shards.flops
+    each = median(seen / item.steady_seconds for item in rounds)  # tokens a second
     return {
         "rows": first.rows,
         "repeats": len(rounds),
-        "rows_per_second": median(rows / _seconds(item, all_tokens) for item in rounds),
-        "steady_rows_per_second": each * rows / all_tokens,
+        "rows_per_second": median(rows / _seconds(item, tokens) for item in rounds),
+        "steady_rows_per_second": each * rows / tokens,
         "steady_tokens_per_second": each,
-        "share_of_matrix_rate": flops and each * flops / tokens / rate,
+        "share_of_matrix_rate": flops and each * flops / seen / rate,
         "cpu_seconds_a_thousand": median(1000 * item.cpu_seconds / item.rows for item in rounds),
         "startup_seconds": median(item.seconds - item.steady_seconds for item in rounds),
         "peak": median(item.peak for item in rounds),

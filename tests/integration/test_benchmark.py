@@ -87,9 +87,12 @@ def test_a_command_that_does_not_end_is_killed_with_what_it_started():
         measuring.run([sys.executable, "-c", program], environment(), limit=1)
 
 
+RATES = [{"float32": 100.0}]
+
+
 def test_a_contender_on_fewer_rows_is_extended_by_its_steady_state():
     rounds = [_round("labelmill", rows=100, seconds=20), _round("slow", rows=10, seconds=11)]
-    told = results.collect(rounds, {"some": {0: "low"}}, 100, [{"float32": 100.0}])
+    told = results.collect(rounds, {"some": {0: "low"}}, 100, {"some": 500}, RATES)
     lines = told["corpora"]["some"]
     assert lines["labelmill"]["rows_per_second"] == 100 / 20
     assert lines["slow"]["rows_per_second"] == pytest.approx(100 / (1 + 10 * 10))
@@ -102,10 +105,12 @@ def test_the_rows_of_a_contender_on_fewer_are_counted_by_tokens():
     """Its ten rows have twice as many tokens as the others."""
     slow = _round("slow", rows=10, seconds=11, tokens=100)
     rounds = [_round("labelmill", rows=100, seconds=20), slow]
-    lines = results.collect(rounds, {"some": {0: "low"}}, 100, [{"float32": 100.0}])["corpora"]
+    lines = results.collect(rounds, {"some": {0: "low"}}, 100, {"some": 500}, RATES)["corpora"]
     assert lines["some"]["slow"]["rows_per_second"] == pytest.approx(100 / (1 + 10 * 5))
     assert lines["some"]["slow"]["steady_rows_per_second"] == pytest.approx(2)
     assert lines["some"]["labelmill"]["steady_rows_per_second"] == pytest.approx(10)
+    alone = results.collect([slow], {"some": {0: "low"}}, 100, {"some": 500}, RATES)["corpora"]
+    assert alone["some"]["slow"]["rows_per_second"] == pytest.approx(100 / (1 + 10 * 5))
 
 
 def _compared(tmp_path: Path, contenders: str) -> dict[str, Any]:

@@ -125,6 +125,12 @@ def _costs(ordered, budget, launch):
                 yield launch + size * ordered[0] + rest
 
 
+def test_microbatches_of_a_huge_budget_hold_all_that_is_left():
+    """More than any size but that: padding costs less than a launch."""
+    (only,) = microbatches(encoded([40] * 20_000), 10**9, PAD, padding=Padding(launch=32))
+    assert only.sequences.tolist() == list(range(20_000))
+
+
 def test_microbatches_have_few_shapes_whatever_the_lengths_are():
     chance = np.random.default_rng(1)
     splits = [chance.geometric(0.08, 500).clip(1, 64).tolist() for _ in range(40)]

@@ -87,17 +87,17 @@ def _locate(loc: Sequence[int | str], root: Schema, settings: object) -> _Settin
 
 def _inside(setting: _Setting, key: int | str, root: Schema) -> _Setting | None:
     value = setting.value
-    schema = _mapping(setting.schema, root)
     if isinstance(key, int):
         if "items" in setting.schema and isinstance(value, list):
             items = resolved(setting.schema["items"], root)
             return _Setting(path=(*setting.path, key), schema=items, value=value[key])
         return None
-    known = schema.get("properties", {}).get(key)
+    mapping = _mapping(setting.schema, root)
+    known = mapping.get("properties", {}).get(key)
     given = isinstance(value, dict) and key in value
     if known is None and not given:
         return None
-    schema = known or schema.get("additionalProperties") or {}
+    schema = known or mapping.get("additionalProperties") or {}
     inner = value[key] if isinstance(value, dict) and given else None
     return _Setting(path=(*setting.path, key), schema=resolved(schema, root), value=inner)
 

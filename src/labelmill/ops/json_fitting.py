@@ -144,8 +144,6 @@ def _other(column: pa.DataType) -> _Cell:
         return _struct(column)
     if is_listing(column):
         return _list(column)
-    if pt.is_large_string(column) or pt.is_string_view(column):
-        return _string
     if pt.is_integer(column):
         return _integer(column)
     return _floating(column) if pt.is_floating(column) else _null
@@ -236,9 +234,9 @@ def _string(value: object, source: str) -> object:  # noqa: ARG001 - the signatu
 
 
 _BY_TYPE: dict[pa.DataType, _Cell] = {
-    pa.null(): _null,
     pa.bool_(): _bool,
-    pa.int64(): _integer(pa.int64()),
     pa.float64(): _double,
     pa.string(): _string,
+    pa.large_string(): _string,
+    pa.string_view(): _string,
 }
